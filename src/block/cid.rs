@@ -1,0 +1,106 @@
+//! CIDs: parsed first, everywhere. Nothing else in the engine takes a CID as text.
+
+use cid::{CidGeneric, Version};
+use multihash::Multihash;
+
+use crate::{
+    error::{Error, Result},
+    hash::{Digest, HashFunction, IDENTITY_CODE, MAX_IDENTITY_BYTES},
+};
+
+/// A CID, wide enough for the longest identity digest.
+pub type Cid = CidGeneric<MAX_IDENTITY_BYTES>;
+
+/// What a tier keeps a block under: its multihash. CIDs that differ in version or codec only share one block.
+pub type Key = Multihash<64>;
+
+/// Longest text taken for a CID: the longest identity CID in base2 has 1,073 characters.
+const MAX_TEXT: usize = 1100;
+
+/// The codecs this engine knows (multicodec table).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// Plain bytes.
+    Raw,
+    /// Links and data: the nodes of UnixFS.
+    DagPb,
+    /// CBOR with links.
+    DagCbor,
+    /// JSON with links.
+    DagJson,
+}
+
+impl Codec {
+    /// Its multicodec number.
+    pub const fn code(self) -> u64 {
+        match self {
+            Codec::Raw => 0x55,
+            Codec::DagPb => 0x70,
+            Codec::DagCbor => 0x71,
+            Codec::DagJson => 0x0129,
+        }
+    }
+
+    /// The codec of a CID that [`parse`] or the engine made.
+    pub fn of(cid: &Cid) -> Result<Codec> {
+        [Codec::Raw, Codec::DagPb, Codec::DagCbor, Codec::DagJson]
+            .into_iter()
+            .find(|codec| codec.code() == cid.codec())
+            .ok_or_else(|| invalid(format!("codec 0x{:x} is not known here", cid.codec())))
+    }
+}
+
+/// Reads a CID from its text. Anything but a CID of a known version, codec and hash is [`Error::InvalidCid`].
+pub fn parse(text: &str) -> Result<Cid> {
+    if text.is_empty() {
+        return Err(invalid("the text is empty"));
+    }
+    if text.len() > MAX_TEXT {
+        return Err(invalid(format!("{} characters; no CID has more than {MAX_TEXT}", text.len())));
+    }
+    // The parser below would skip over an `/ipfs/` prefix; here a path is not a CID.
+    if let Some(bad) = text.chars().find(|c| matches!(c, '/' | '\\' | '.') || c.is_whitespace() || c.is_control()) {
+        return Err(invalid(format!("the character {bad:?} occurs in no CID; give the CID alone, without a path")));
+    }
+    let cid = Cid::try_from(text).map_err(|error| invalid(error.to_string()))?;
+    check(&cid)?;
+    Ok(cid)
+}
+
+/// Whether the engine knows the version, codec and hash of a CID that came as bytes.
+pub fn check(cid: &Cid) -> Result<()> {
+    Codec::of(cid)?;
+    let hash = cid.hash();
+    let length = hash.digest().len();
+    if hash.code() == IDENTITY_CODE {
+        return Ok(()); // the type holds no longer one
+    }
+    let function = HashFunction::ALL.into_iter().find(|function| function.code() == hash.code());
+    match function {
+        None => Err(invalid(format!("hash function 0x{:x} is not known here", hash.code()))),
+        Some(function) if function.digest_bytes() != length => {
+            Err(invalid(format!("a {function} digest has {} bytes, not {length}", function.digest_bytes())))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Names a digest.
+pub fn new_cid(version: Version, codec: Codec, digest: Digest) -> Cid {
+    // A Multihash<64> always fits the wider one.
+    let wide = Multihash::wrap(digest.code(), digest.digest()).unwrap_or_default();
+    match (version, codec) {
+        (Version::V0, Codec::DagPb) => Cid::new_v0(wide).unwrap_or_else(|_| Cid::new_v1(codec.code(), wide)),
+        _ => Cid::new_v1(codec.code(), wide),
+    }
+}
+
+/// What a tier keeps the block of `cid` under; none for an identity CID, which needs no keeping.
+pub fn key(cid: &Cid) -> Option<Key> {
+    let hash = cid.hash();
+    if hash.code() == IDENTITY_CODE { None } else { Multihash::wrap(hash.code(), hash.digest()).ok() }
+}
+
+fn invalid(reason: impl Into<String>) -> Error {
+    Error::InvalidCid { reason: reason.into() }
+}

@@ -1,0 +1,106 @@
+//! dag-pb, strictly (IPLD specification `codecs/dag-pb`): links before data, no unknown, repeated or disordered fields.
+
+use bytes::Bytes;
+
+pub use super::protobuf::Malformed;
+use super::protobuf::{self, Fields};
+use crate::block::Cid;
+
+/// One link of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Where it leads.
+    pub cid: Cid,
+    /// Its name; the links of a file have empty ones.
+    pub name: Option<String>,
+    /// Bytes of the whole DAG it leads to, as its maker says.
+    pub tsize: Option<u64>,
+}
+
+/// A node: links and data.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Node {
+    /// In the order in which they are written.
+    pub links: Vec<Link>,
+    /// For UnixFS, a `Data` message.
+    pub data: Option<Bytes>,
+}
+
+impl Node {
+    /// Reads a node.
+    pub fn decode(bytes: &Bytes) -> Result<Node, Malformed> {
+        let mut node = Node::default();
+        let mut fields = Fields::of(bytes);
+        let mut links_ended = false;
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 if node.data.is_some() => return Err(Malformed("a dag-pb node has its data twice")),
+                1 => {
+                    node.data = Some(value.bytes()?);
+                    links_ended = !node.links.is_empty();
+                }
+                2 if links_ended => return Err(Malformed("the links of a dag-pb node are in two groups")),
+                2 => node.links.push(Link::decode(&value.bytes()?)?),
+                _ => return Err(Malformed("a dag-pb node has an unknown field")),
+            }
+        }
+        Ok(node)
+    }
+
+    /// Writes it in the canonical form.
+    pub fn encode(&self) -> Vec<u8> {
+        let links: usize = self.links.iter().map(|link| protobuf::bytes_field_len(link.encoded_len())).sum();
+        let data = self.data.as_ref().map_or(0, |data| protobuf::bytes_field_len(data.len()));
+        let mut out = Vec::with_capacity(links + data);
+        for link in &self.links {
+            link.encode(&mut out);
+        }
+        if let Some(data) = &self.data {
+            protobuf::put_bytes_field(&mut out, 1, data);
+        }
+        out
+    }
+}
+
+impl Link {
+    fn decode(bytes: &Bytes) -> Result<Link, Malformed> {
+        let mut fields = Fields::of(bytes);
+        let (mut cid, mut name, mut tsize) = (None, None, None);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 if cid.is_none() && name.is_none() && tsize.is_none() => {
+                    let found = Cid::try_from(value.bytes()?.as_ref())
+                        .map_err(|_| Malformed("a dag-pb link leads to no valid CID"))?;
+                    cid = Some(found);
+                }
+                2 if name.is_none() && tsize.is_none() => {
+                    let text = String::from_utf8(value.bytes()?.to_vec())
+                        .map_err(|_| Malformed("the name of a dag-pb link is not UTF-8"))?;
+                    name = Some(text);
+                }
+                3 if tsize.is_none() => tsize = Some(value.varint()?),
+                1..=3 => return Err(Malformed("the fields of a dag-pb link are repeated or out of order")),
+                _ => return Err(Malformed("a dag-pb link has an unknown field")),
+            }
+        }
+        let cid = cid.ok_or(Malformed("a dag-pb link has no CID"))?;
+        Ok(Link { cid, name, tsize })
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        protobuf::put_length_header(out, 2, self.encoded_len());
+        protobuf::put_bytes_field(out, 1, &self.cid.to_bytes());
+        if let Some(name) = &self.name {
+            protobuf::put_bytes_field(out, 2, name.as_bytes());
+        }
+        if let Some(tsize) = self.tsize {
+            protobuf::put_varint_field(out, 3, tsize);
+        }
+    }
+
+    fn encoded_len(&self) -> usize {
+        protobuf::bytes_field_len(self.cid.encoded_len())
+            + self.name.as_ref().map_or(0, |name| protobuf::bytes_field_len(name.len()))
+            + self.tsize.map_or(0, |tsize| 1 + protobuf::varint_len(tsize))
+    }
+}

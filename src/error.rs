@@ -1,0 +1,99 @@
+//! The one error type of the engine. Its variants are those of `error` in `wit/types.wit`, and cross every border as such.
+
+use std::fmt;
+
+use crate::block::Cid;
+
+/// What the engine's functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed. Nothing that was acknowledged before is lost by any of these.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The text is no CID that this engine knows.
+    #[error("not a valid CID: {reason}")]
+    InvalidCid {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An option or argument is out of its range.
+    #[error("invalid argument: {0}")]
+    InvalidArgument(String),
+    /// The store has no such root.
+    #[error("{0} is not stored here")]
+    NotFound(Cid),
+    /// It is not held locally, and the network may not be used.
+    #[error("{cid} is not held locally, and the network may not be used: {reason}")]
+    NotAvailableOffline {
+        /// What was asked for.
+        cid: Cid,
+        /// Why there is no network.
+        reason: OfflineReason,
+    },
+    /// Bytes offered do not hash to the CID they came with; nothing was stored.
+    #[error("the bytes offered as {0} do not hash to it; nothing was stored")]
+    Integrity(Cid),
+    /// The limit or the medium is full; nothing of the call was stored.
+    #[error("no room: {needed} bytes needed, limit {limit} (0: unknown); delete something or raise the limit")]
+    QuotaExceeded {
+        /// Bytes the write needs; 0 when the medium did not say.
+        needed: u64,
+        /// The limit it ran into; 0 when the medium did not say.
+        limit: u64,
+    },
+    /// Stored data is damaged; it was set aside and is not returned.
+    #[error("stored data is damaged: {detail}")]
+    Corrupt {
+        /// The block concerned, where it is one.
+        cid: Option<Cid>,
+        /// What was found.
+        detail: String,
+    },
+    /// The operation is refused.
+    #[error("refused: {0}")]
+    Denied(String),
+    /// Another owner has the store open.
+    #[error("the store is in use: {0}")]
+    Locked(String),
+    /// Not offered by this build or for this kind of data.
+    #[error("not supported: {0}")]
+    Unsupported(String),
+    /// The caller cancelled it, or the object was finished already.
+    #[error("cancelled")]
+    Cancelled,
+    /// The host failed; the same call may work later.
+    #[error("the host failed: {0}")]
+    Io(String),
+}
+
+impl Error {
+    /// Stored bytes that do not decode or do not fit together.
+    pub fn corrupt(cid: Cid, detail: impl Into<String>) -> Self {
+        Error::Corrupt { cid: Some(cid), detail: detail.into() }
+    }
+}
+
+/// Why a store may not use the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfflineReason {
+    /// No remote is configured.
+    NoRemotes,
+    /// The store was opened with `force_fallback`.
+    ForceFallback,
+    /// `IPFS_KIT_DISABLE` or its equivalent is set.
+    Disabled,
+    /// The build or the host has no network.
+    NoNetwork,
+}
+
+impl fmt::Display for OfflineReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OfflineReason::NoRemotes => "no remote is configured",
+            OfflineReason::ForceFallback => "the store was opened with force-fallback",
+            OfflineReason::Disabled => "IPFS_KIT_DISABLE is set",
+            OfflineReason::NoNetwork => "this build has no network",
+        })
+    }
+}

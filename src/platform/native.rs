@@ -1,0 +1,127 @@
+//! The native home: the operating system's files and clock.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use async_trait::async_trait;
+
+use super::{
+    Clock,
+    files::{Directory, RandomAccessFile},
+};
+use crate::error::{Error, Result};
+
+/// The system's clock.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    }
+}
+
+/// A folder of the file system.
+#[derive(Debug)]
+pub struct NativeDirectory {
+    path: PathBuf,
+}
+
+impl NativeDirectory {
+    /// Opens a folder, and creates it when it is not there.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_path_buf();
+        fs::create_dir_all(&path).map_err(failed("create the folder", &path))?;
+        Ok(NativeDirectory { path })
+    }
+}
+
+#[async_trait(?Send)]
+impl Directory for NativeDirectory {
+    async fn open(&self, name: &str) -> Result<Rc<dyn RandomAccessFile>> {
+        let path = self.path.join(name);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed("open", &path))?;
+        Ok(Rc::new(NativeFile { file, path }))
+    }
+
+    async fn list(&self) -> Result<Vec<String>> {
+        let entries = fs::read_dir(&self.path).map_err(failed("list", &self.path))?;
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        names.collect::<io::Result<_>>().map_err(failed("list", &self.path))
+    }
+
+    async fn remove(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn sync(&self) -> Result<()> {
+        let folder = File::open(&self.path).map_err(failed("open", &self.path))?;
+        folder.sync_all().map_err(failed("sync", &self.path))
+    }
+}
+
+struct NativeFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl RandomAccessFile for NativeFile {
+    fn len(&self) -> Result<u64> {
+        Ok(self.file.metadata().map_err(failed("look at", &self.path))?.len())
+    }
+
+    fn read_at(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let mut read = 0;
+        while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, offset + read as u64) {
+                Ok(0) => break,
+                Ok(count) => read += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed("read", &self.path)(error)),
+            }
+        }
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.file.write_all_at(bytes, offset).map_err(failed("write", &self.path))
+    }
+
+    fn set_len(&self, length: u64) -> Result<()> {
+        self.file.set_len(length).map_err(failed("resize", &self.path))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(failed("sync", &self.path))
+    }
+}
+
+fn failed(what: &str, path: &Path) -> impl Fn(io::Error) -> Error {
+    move |error| match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Error::QuotaExceeded { needed: 0, limit: 0 }
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Error::Denied(format!("cannot {what} {}: {error}", path.display()))
+        }
+        _ => Error::Io(format!("cannot {what} {}: {error}", path.display())),
+    }
+}

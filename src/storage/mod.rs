@@ -1,0 +1,200 @@
+//! The storage facade: the verbs that users think in. It knows no bytes on disk, and no platform.
+
+mod blocks;
+mod cache;
+mod options;
+mod status;
+mod sweep;
+mod writer;
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use futures_util::lock::Mutex;
+
+use self::blocks::Blocks;
+pub use self::{
+    options::{CacheConfig, EvictionPolicy, OpenOptions, StoreOptions, Verification},
+    status::{BackendReport, BackendState, Status},
+    writer::Writer,
+};
+use crate::{
+    block::{self, Cid, Codec},
+    error::{Error, Result},
+    hash::Hasher,
+    platform::Clock,
+    tier::{Commit, GroupCommit, Root, StoredRoot, Tier},
+    unixfs::FileReader,
+};
+
+/// Largest page of a listing.
+pub const MAX_PAGE: usize = 10_000;
+
+/// A file being read.
+pub type Reader = FileReader<Rc<dyn crate::unixfs::BlockSource>>;
+
+/// A store. Clones share it.
+#[derive(Clone)]
+pub struct Storage {
+    shared: Rc<Shared>,
+}
+
+/// What the parts of one store share.
+struct Shared {
+    tier: Rc<dyn Tier>,
+    blocks: Rc<Blocks>,
+    hasher: Rc<dyn Hasher>,
+    clock: Rc<dyn Clock>,
+    options: OpenOptions,
+    sweeper: sweep::Sweeper,
+    /// Held by calls that look at a root and then change it.
+    roots: Mutex<()>,
+}
+
+impl Storage {
+    /// A store over an open tier.
+    pub fn new(tier: Rc<dyn Tier>, hasher: Rc<dyn Hasher>, clock: Rc<dyn Clock>, options: OpenOptions) -> Result<Self> {
+        options.layout.check()?;
+        let tier: Rc<dyn Tier> = Rc::new(GroupCommit::new(tier));
+        let blocks = Rc::new(Blocks::new(tier.clone(), hasher.clone(), &options));
+        let shared =
+            Shared { tier, blocks, hasher, clock, options, sweeper: sweep::Sweeper::default(), roots: Mutex::new(()) };
+        Ok(Storage { shared: Rc::new(shared) })
+    }
+
+    /// Stores one file that is in memory.
+    pub async fn store(&self, data: impl Into<Bytes>, options: StoreOptions) -> Result<StoredRoot> {
+        let mut writer = self.writer(options)?;
+        writer.write(data.into()).await?;
+        writer.finish().await
+    }
+
+    /// Stores many small files in one commit: all of them or none.
+    pub async fn store_many(&self, files: Vec<(Bytes, StoreOptions)>) -> Result<Vec<StoredRoot>> {
+        let mut all = Commit { durability: self.shared.options.durability, ..Commit::default() };
+        let mut roots = Vec::with_capacity(files.len());
+        let _open = sweep::enter(&self.shared).await;
+        for part in writer::many(&self.shared, files).await? {
+            roots.push(part.root.clone());
+            all.merge(part.commit);
+        }
+        self.shared.blocks.commit(all).await?;
+        let mut stored = Vec::with_capacity(roots.len());
+        for root in roots {
+            stored.push(self.stat(&root.cid).await.unwrap_or(StoredRoot { root, pinned: false }));
+        }
+        Ok(stored)
+    }
+
+    /// Starts storing one file of any size, fed in pieces.
+    pub fn writer(&self, options: StoreOptions) -> Result<Writer> {
+        Writer::new(self.shared.clone(), options)
+    }
+
+    /// A whole file.
+    pub async fn retrieve(&self, cid: &Cid) -> Result<Bytes> {
+        let mut reader = self.reader(cid, 0, None).await?;
+        let Some(first) = reader.next().await? else { return Ok(Bytes::new()) };
+        if reader.remaining() == 0 {
+            return Ok(first);
+        }
+        let total = usize::try_from(reader.size())
+            .map_err(|_| Error::Unsupported("the file does not fit in memory; read it in pieces".into()))?;
+        let mut whole = Vec::new();
+        whole
+            .try_reserve_exact(total)
+            .map_err(|_| Error::Unsupported("the file does not fit in memory; read it in pieces".into()))?;
+        whole.extend_from_slice(&first);
+        while let Some(bytes) = reader.next().await? {
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole.into())
+    }
+
+    /// Starts reading a file at byte `offset`, for `length` bytes or to its end.
+    pub async fn reader(&self, cid: &Cid, offset: u64, length: Option<u64>) -> Result<Reader> {
+        let source: Rc<dyn crate::unixfs::BlockSource> = self.shared.blocks.clone();
+        FileReader::open(source, *cid, offset, length).await
+    }
+
+    /// What is known of a stored root.
+    pub async fn stat(&self, cid: &Cid) -> Result<StoredRoot> {
+        self.shared.tier.root(cid).await?.ok_or(Error::NotFound(*cid))
+    }
+
+    /// At most `limit` stored roots in the order of their CIDs' text, after `after`.
+    pub async fn list_files(&self, path: &str, after: Option<&Cid>, limit: usize) -> Result<Vec<StoredRoot>> {
+        if path != "/" {
+            return Err(Error::Unsupported(format!("listing {path:?}: the stored roots are listed at \"/\"")));
+        }
+        if !(1..=MAX_PAGE).contains(&limit) {
+            return Err(Error::InvalidArgument(format!("a page of {limit}; allowed are 1 to {MAX_PAGE}")));
+        }
+        self.shared.tier.roots(after, limit).await
+    }
+
+    /// Whether the root, or the block, with this CID is held locally.
+    pub async fn exists(&self, cid: &Cid) -> Result<bool> {
+        match block::key(cid) {
+            None => Ok(true),
+            Some(key) => Ok(self.shared.tier.has(&[key]).await?.first().copied().unwrap_or(false)),
+        }
+    }
+
+    /// Forgets a stored root, and drops the blocks that only it used.
+    pub async fn delete(&self, cid: &Cid) -> Result<()> {
+        let _roots = self.shared.roots.lock().await;
+        let stored = self.stat(cid).await?;
+        if stored.pinned {
+            return Err(Error::Denied(format!("{cid} is pinned; unpin it first")));
+        }
+        sweep::delete(&self.shared, cid).await
+    }
+
+    /// Pins a root and everything it reaches; what is held but is no stored root becomes one.
+    pub async fn pin(&self, cid: &Cid) -> Result<()> {
+        let _roots = self.shared.roots.lock().await;
+        let mut commit = Commit { pin: vec![*cid], durability: self.shared.options.durability, ..Commit::default() };
+        if self.shared.tier.root(cid).await?.is_none() {
+            commit.set_roots = vec![self.adopt(cid).await?];
+        }
+        self.shared.blocks.commit(commit).await
+    }
+
+    /// Takes the pin away; the data stays.
+    pub async fn unpin(&self, cid: &Cid) -> Result<()> {
+        let _roots = self.shared.roots.lock().await;
+        self.stat(cid).await?;
+        let commit = Commit { unpin: vec![*cid], durability: self.shared.options.durability, ..Commit::default() };
+        self.shared.blocks.commit(commit).await
+    }
+
+    /// Whether a remote can be used now. A store without remotes says no, and works.
+    pub fn is_available(&self) -> bool {
+        false
+    }
+
+    /// Sets the limits of the caches.
+    pub fn configure_cache(&self, config: CacheConfig) {
+        self.shared.blocks.configure(config);
+    }
+
+    /// Makes everything acknowledged before survive a power cut.
+    pub async fn flush(&self) -> Result<()> {
+        self.shared.tier.flush().await
+    }
+
+    /// A root for a DAG that is held and has none; all of it must be here.
+    async fn adopt(&self, cid: &Cid) -> Result<Root> {
+        sweep::walk(&self.shared, cid, &mut |_| true, sweep::Missing::Fails).await?;
+        let size = match Codec::of(cid)? {
+            Codec::Raw | Codec::DagPb => match self.reader(cid, 0, Some(0)).await {
+                Ok(reader) => reader.size(),
+                Err(Error::Unsupported(_)) => 0,
+                Err(error) => return Err(error),
+            },
+            Codec::DagCbor | Codec::DagJson => 0,
+        };
+        Ok(Root { cid: *cid, filename: None, size, modified: self.shared.clock.now(), profile: None })
+    }
+}

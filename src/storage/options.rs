@@ -1,0 +1,96 @@
+//! How to open a store and how to store a file.
+
+use crate::{
+    error::{Error, OfflineReason, Result},
+    tier::Durability,
+    unixfs::Layout,
+};
+
+/// Longest filename, in bytes of UTF-8: what common file systems allow for a whole path.
+const MAX_FILENAME: usize = 4096;
+
+/// Blocks kept in memory unless configured otherwise: a file's nodes and a few leaves.
+const DEFAULT_MEMORY_BYTES: u64 = 8 * 1024 * 1024;
+
+/// When a block read from the local tier is hashed against its CID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verification {
+    /// On each read.
+    #[default]
+    Always,
+    /// On the first read after the store was opened.
+    OnFirstRead,
+    /// Never: for a medium that verifies by itself.
+    Never,
+}
+
+/// How to open a store.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// The layout of files stored without one of their own.
+    pub layout: Layout,
+    /// What an acknowledged write survives.
+    pub durability: Durability,
+    /// When reads are verified.
+    pub verification: Verification,
+    /// Why there is no network.
+    pub offline: OfflineReason,
+    /// Bytes of blocks kept in memory.
+    pub memory_bytes: u64,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        OpenOptions {
+            layout: Layout::default(),
+            durability: Durability::Strict,
+            verification: Verification::Always,
+            offline: OfflineReason::NoRemotes,
+            memory_bytes: DEFAULT_MEMORY_BYTES,
+        }
+    }
+}
+
+/// How to store one file.
+#[derive(Debug, Clone, Default)]
+pub struct StoreOptions {
+    /// A name to list it by.
+    pub filename: Option<String>,
+    /// Whether to pin it with the same commit. An earlier pin stays in any case.
+    pub pin: bool,
+    /// Its layout; without one, the store's.
+    pub layout: Option<Layout>,
+}
+
+impl StoreOptions {
+    /// Refuses what cannot be stored.
+    pub(crate) fn check(self) -> Result<Self> {
+        if let Some(name) = &self.filename
+            && name.len() > MAX_FILENAME
+        {
+            let problem = format!("a filename of {} bytes; allowed are {MAX_FILENAME}", name.len());
+            return Err(Error::InvalidArgument(problem));
+        }
+        self.layout.map(Layout::check).transpose()?;
+        Ok(self)
+    }
+}
+
+/// In which order the memory cache makes room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EvictionPolicy {
+    /// Least recently used first.
+    #[default]
+    Lru,
+}
+
+/// Limits of the caches; what is left out stays as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CacheConfig {
+    /// Bytes of blocks kept in memory; 0 keeps none.
+    pub memory_bytes: Option<u64>,
+    /// Bytes of blocks kept in the local tier; `u64::MAX` takes the limit away.
+    pub disk_bytes: Option<u64>,
+    /// The order in which the memory cache makes room.
+    pub policy: Option<EvictionPolicy>,
+}

@@ -1,0 +1,99 @@
+//! The status, by evidence: what a probe or a call just showed.
+
+use super::{Shared, Storage};
+use crate::{
+    error::{Error, OfflineReason, Result},
+    tier::{Recovery, Usage},
+};
+
+/// What a backend can do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendState {
+    /// The last call or probe worked.
+    Available,
+    /// It works in part: reads only, or with errors among successes.
+    Degraded,
+    /// The last call or probe failed.
+    Unavailable,
+    /// Switched off by configuration.
+    Disabled,
+}
+
+/// One backend and the evidence for its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendReport {
+    /// `local` is the local tier.
+    pub name: String,
+    /// What kind it is.
+    pub kind: String,
+    /// Its state.
+    pub state: BackendState,
+    /// What the last probe or call said.
+    pub evidence: String,
+    /// When that was.
+    pub checked: u64,
+}
+
+/// The state of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Each backend.
+    pub backends: Vec<BackendReport>,
+    /// None: the network may be used.
+    pub local_only: Option<OfflineReason>,
+    /// What the local tier holds.
+    pub usage: Usage,
+    /// The limit on the bytes it holds.
+    pub disk_limit: Option<u64>,
+    /// The limit on blocks in memory.
+    pub memory_limit: u64,
+    /// Bytes of blocks in memory.
+    pub memory_bytes: u64,
+    /// Reads answered from memory since opening.
+    pub memory_hits: u64,
+    /// Reads that had to go to the local tier since opening.
+    pub memory_misses: u64,
+    /// What opening had to mend.
+    pub recovery: Recovery,
+}
+
+impl Storage {
+    /// Probes each backend, and tells the figures of the store.
+    pub async fn backend_status(&self) -> Status {
+        let shared = &self.shared;
+        let probe = shared.tier.usage().await;
+        let usage = probe.clone().unwrap_or_default();
+        let (memory_limit, memory_bytes, memory_hits, memory_misses) = shared.blocks.cache_figures();
+        Status {
+            backends: vec![shared.local_report(&probe)],
+            local_only: Some(shared.options.offline),
+            usage,
+            disk_limit: shared.blocks.disk_limit(),
+            memory_limit,
+            memory_bytes,
+            memory_hits,
+            memory_misses,
+            recovery: shared.tier.recovery(),
+        }
+    }
+}
+
+impl Shared {
+    fn local_report(&self, probe: &Result<Usage>) -> BackendReport {
+        let (state, evidence) = match (probe, self.blocks.failure()) {
+            (Err(error), _) => (BackendState::Unavailable, format!("reading its usage failed: {error}")),
+            // A full store, or a refused write, says nothing against the medium.
+            (Ok(_), Some(error @ (Error::Io(_) | Error::Locked(_) | Error::Denied(_)))) => {
+                (BackendState::Degraded, format!("it can be read, but the last write failed: {error}"))
+            }
+            (Ok(usage), _) => (BackendState::Available, format!("it answered just now: {} blocks", usage.blocks)),
+        };
+        BackendReport {
+            name: "local".into(),
+            kind: self.tier.kind().into(),
+            state,
+            evidence,
+            checked: self.clock.now(),
+        }
+    }
+}

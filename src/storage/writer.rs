@@ -1,0 +1,301 @@
+//! Storing one file: cut, hash, write ahead, commit, with a bounded number of bytes on the way.
+
+use std::{
+    future::poll_fn,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::{
+    StreamExt,
+    future::{self, LocalBoxFuture},
+    stream::{FuturesOrdered, FuturesUnordered},
+};
+
+use super::{Shared, StoreOptions, sweep};
+use crate::{
+    block::{self, Block, Key},
+    error::{Error, Result},
+    tier::{Commit, Durability, Root, StoredRoot},
+    unixfs::{Built, Chunker, FileBuilder, Layout, Leaf},
+};
+
+/// Leaves are hashed and committed in batches of this many bytes: enough for four lanes of 1 MiB, and for a transaction.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of batches under way before the writer makes its caller wait.
+const MAX_IN_FLIGHT: usize = 4 * BATCH_BYTES;
+
+/// A file being stored. Dropped before [`Writer::finish`], it stores nothing.
+pub struct Writer {
+    shared: Rc<Shared>,
+    options: StoreOptions,
+    layout: Layout,
+    work: Option<Work>,
+    open: Option<sweep::Open>,
+}
+
+struct Work {
+    chunker: Chunker,
+    builder: FileBuilder,
+    /// Chunks not yet being hashed.
+    batch: Vec<Bytes>,
+    batch_bytes: usize,
+    chunks: u64,
+    /// Bytes being hashed and committed.
+    in_flight: usize,
+    hashing: FuturesOrdered<LocalBoxFuture<'static, Result<Vec<Leaf>>>>,
+    committing: FuturesUnordered<LocalBoxFuture<'static, (usize, Result<()>)>>,
+    /// What was written ahead: garbage, should the file not be finished.
+    ahead: Vec<Key>,
+}
+
+enum Event {
+    Hashed(Result<Vec<Leaf>>),
+    Committed(usize, Result<()>),
+    Idle,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Rc<Shared>, options: StoreOptions) -> Result<Self> {
+        let options = options.check()?;
+        let layout = options.layout.unwrap_or(shared.options.layout);
+        Ok(Writer { shared, options, layout, work: Some(Work::new(layout)), open: None })
+    }
+
+    /// Takes the next bytes; returns when there is room for more. Large pieces are cut without being copied.
+    ///
+    /// After an error the writer is finished, and what it wrote ahead is dropped.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        if self.open.is_none() {
+            self.open = Some(sweep::enter(&self.shared).await);
+        }
+        let work = self.work.as_mut().ok_or(Error::Cancelled)?;
+        let done = work.write(&self.shared, self.layout, bytes).await;
+        if done.is_err() {
+            self.abort().await;
+        }
+        done
+    }
+
+    /// Ends the file and commits it. On return it is durable.
+    pub async fn finish(&mut self) -> Result<StoredRoot> {
+        if self.open.is_none() {
+            self.open = Some(sweep::enter(&self.shared).await);
+        }
+        let work = self.work.as_mut().ok_or(Error::Cancelled)?;
+        let finished = work.finish(&self.shared, self.layout).await;
+        let done = match finished {
+            Ok((blocks, built)) => {
+                let part = Part::new(&self.shared, &self.options, self.layout, blocks, built);
+                self.shared.blocks.commit(part.commit).await.map(|()| part.root)
+            }
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(root) => {
+                self.work = None;
+                self.open = None;
+                let pinned = self.options.pin || self.shared.tier.root(&root.cid).await?.is_some_and(|s| s.pinned);
+                Ok(StoredRoot { root, pinned })
+            }
+            Err(error) => {
+                self.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives up: nothing is stored, and what was written ahead is dropped.
+    pub async fn abort(&mut self) {
+        if let Some(mut work) = self.work.take() {
+            // Commits under way cannot be taken back; what they write is known only when they end.
+            while work.committing.next().await.is_some() {}
+            sweep::suspect(&self.shared, work.ahead.drain(..));
+            self.open = None;
+            let _roots = self.shared.roots.lock().await;
+            // If this fails the blocks wait for the next sweep.
+            let _ = sweep::sweep(&self.shared, None).await;
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Some(work) = &mut self.work {
+            sweep::suspect(&self.shared, work.ahead.drain(..));
+        }
+    }
+}
+
+impl Work {
+    fn new(layout: Layout) -> Self {
+        Work {
+            chunker: Chunker::new(layout.chunk_bytes),
+            builder: FileBuilder::new(layout),
+            batch: Vec::new(),
+            batch_bytes: 0,
+            chunks: 0,
+            in_flight: 0,
+            hashing: FuturesOrdered::new(),
+            committing: FuturesUnordered::new(),
+            ahead: Vec::new(),
+        }
+    }
+
+    async fn write(&mut self, shared: &Shared, layout: Layout, bytes: Bytes) -> Result<()> {
+        self.chunker.push(bytes);
+        while let Some(chunk) = self.chunker.next_chunk() {
+            self.batch_bytes += chunk.len();
+            self.batch.push(chunk);
+            self.chunks += 1;
+            if self.batch_bytes >= BATCH_BYTES {
+                self.hash_batch(shared, layout);
+                self.drain(shared, MAX_IN_FLIGHT).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hash_batch(&mut self, shared: &Shared, layout: Layout) {
+        self.in_flight += std::mem::take(&mut self.batch_bytes);
+        let chunks = std::mem::take(&mut self.batch);
+        let hasher = shared.hasher.clone();
+        self.hashing.push_back(Box::pin(async move { FileBuilder::leaves(hasher.as_ref(), layout, chunks).await }));
+    }
+
+    /// Moves what is under way along, until no more than `allowed` bytes are.
+    async fn drain(&mut self, shared: &Shared, allowed: usize) -> Result<()> {
+        loop {
+            let must_wait = self.in_flight > allowed;
+            let next = poll_fn(|context| self.poll_event(context));
+            let event = if must_wait { Some(next.await) } else { future::poll_immediate(next).await };
+            match event {
+                None | Some(Event::Idle) => return Ok(()),
+                Some(Event::Committed(bytes, result)) => {
+                    self.in_flight -= bytes;
+                    result?;
+                }
+                Some(Event::Hashed(leaves)) => {
+                    let leaves = leaves?;
+                    let bytes = leaves.iter().map(|leaf| leaf.size as usize).sum();
+                    let blocks = self.link(shared, leaves).await?;
+                    self.ahead.extend(blocks.iter().filter_map(|block| block::key(block.cid())));
+                    let commit = Commit { blocks, durability: Durability::Ahead, ..Commit::default() };
+                    let door = shared.blocks.clone();
+                    self.committing.push(Box::pin(async move { (bytes, door.commit(commit).await) }));
+                }
+            }
+        }
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        if let Poll::Ready(Some(leaves)) = self.hashing.poll_next_unpin(context) {
+            return Poll::Ready(Event::Hashed(leaves));
+        }
+        match self.committing.poll_next_unpin(context) {
+            Poll::Ready(Some((bytes, result))) => Poll::Ready(Event::Committed(bytes, result)),
+            Poll::Ready(None) if self.hashing.is_empty() => Poll::Ready(Event::Idle),
+            _ => Poll::Pending,
+        }
+    }
+
+    async fn link(&mut self, shared: &Shared, leaves: Vec<Leaf>) -> Result<Vec<Block>> {
+        let mut blocks = Vec::with_capacity(leaves.len());
+        for leaf in leaves {
+            blocks.extend(self.builder.link(shared.hasher.as_ref(), &leaf).await?);
+            blocks.push(leaf.block);
+        }
+        Ok(blocks)
+    }
+
+    /// Waits for everything written ahead, and returns the blocks that are still to be committed, the root among them.
+    async fn finish(&mut self, shared: &Shared, layout: Layout) -> Result<(Vec<Block>, Built)> {
+        let last = self.chunker.finish();
+        if !last.is_empty() || self.chunks == 0 {
+            self.batch.push(last);
+        }
+        self.drain(shared, 0).await?;
+        let leaves = FileBuilder::leaves(shared.hasher.as_ref(), layout, std::mem::take(&mut self.batch)).await?;
+        let mut blocks = self.link(shared, leaves).await?;
+        let builder = std::mem::replace(&mut self.builder, FileBuilder::new(layout));
+        let (nodes, built) = builder.finish(shared.hasher.as_ref()).await?;
+        blocks.extend(nodes);
+        Ok((blocks, built))
+    }
+}
+
+/// What commits one file: its last blocks, its root, its pin.
+pub(super) struct Part {
+    pub commit: Commit,
+    pub root: Root,
+}
+
+impl Part {
+    fn new(shared: &Shared, options: &StoreOptions, layout: Layout, blocks: Vec<Block>, built: Built) -> Part {
+        let root = Root {
+            cid: built.root,
+            filename: options.filename.clone(),
+            size: built.size,
+            modified: shared.clock.now(),
+            profile: layout.profile(),
+        };
+        let commit = Commit {
+            blocks,
+            set_roots: vec![root.clone()],
+            pin: if options.pin { vec![root.cid] } else { Vec::new() },
+            durability: shared.options.durability,
+            ..Commit::default()
+        };
+        Part { commit, root }
+    }
+}
+
+/// The parts of many files, hashed together: small files fill the lanes of the hasher only in company.
+pub(super) async fn many(shared: &Shared, files: Vec<(Bytes, StoreOptions)>) -> Result<Vec<Part>> {
+    let mut prepared = Vec::with_capacity(files.len());
+    for (data, options) in files {
+        let options = options.check()?;
+        let layout = options.layout.unwrap_or(shared.options.layout);
+        prepared.push((data, options, layout));
+    }
+    let mut parts: Vec<Option<Part>> = Vec::new();
+    parts.resize_with(prepared.len(), || None);
+    let mut layouts: Vec<Layout> = Vec::new();
+    for (_, _, layout) in &prepared {
+        if !layouts.contains(layout) {
+            layouts.push(*layout);
+        }
+    }
+    for layout in layouts {
+        let of_layout = || prepared.iter().filter(|(_, _, other)| *other == layout);
+        let mut chunks = Vec::new();
+        let mut counts = Vec::new();
+        for (data, _, _) in of_layout() {
+            let before = chunks.len();
+            let mut chunker = Chunker::new(layout.chunk_bytes);
+            chunker.push(data.clone());
+            chunks.extend(std::iter::from_fn(|| chunker.next_chunk()));
+            let last = chunker.finish();
+            if !last.is_empty() || chunks.len() == before {
+                chunks.push(last);
+            }
+            counts.push(chunks.len() - before);
+        }
+        let mut leaves = FileBuilder::leaves(shared.hasher.as_ref(), layout, chunks).await?.into_iter();
+        let slots = parts.iter_mut().zip(&prepared).filter(|(_, (_, _, other))| *other == layout);
+        for ((slot, (_, options, _)), count) in slots.zip(counts) {
+            let mut builder = FileBuilder::new(layout);
+            let mut blocks = Vec::with_capacity(count);
+            for leaf in leaves.by_ref().take(count) {
+                blocks.extend(builder.link(shared.hasher.as_ref(), &leaf).await?);
+                blocks.push(leaf.block);
+            }
+            let (nodes, built) = builder.finish(shared.hasher.as_ref()).await?;
+            blocks.extend(nodes);
+            *slot = Some(Part::new(shared, options, layout, blocks, built));
+        }
+    }
+    Ok(parts.into_iter().flatten().collect())
+}

@@ -1,0 +1,286 @@
+//! What every tier must do. Each implementation's tests call [`all`].
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cid::Version;
+
+use super::{Commit, Durability, GroupCommit, Root, StoredRoot, Tier};
+use crate::{
+    block::{self, Block, Cid, Codec, Key},
+    error::Result,
+    hash::{CpuHasher, HashFunction},
+    unixfs::Profile,
+};
+
+/// A store that can be opened again and again.
+#[async_trait(?Send)]
+pub trait Fixture {
+    /// Opens it. What an earlier opening returned has been dropped.
+    async fn open(&self) -> Result<Rc<dyn Tier>>;
+
+    /// Whether it keeps anything when it is closed.
+    fn persists(&self) -> bool {
+        true
+    }
+}
+
+/// Runs every case, each on a fixture of its own, named after it.
+pub async fn all<F: Fixture>(fresh: impl Fn(&str) -> F) {
+    empty(&fresh("empty")).await;
+    blocks(&fresh("blocks")).await;
+    sizes(&fresh("sizes")).await;
+    roots(&fresh("roots")).await;
+    pages(&fresh("pages")).await;
+    pins(&fresh("pins")).await;
+    drops(&fresh("drops")).await;
+    quarantine(&fresh("quarantine")).await;
+    large_commits(&fresh("large")).await;
+    reopening(&fresh("reopening")).await;
+    group(&fresh("group")).await;
+}
+
+pub async fn blocks_of(function: HashFunction, parts: Vec<Vec<u8>>) -> Vec<Block> {
+    let parts = parts.into_iter().map(Bytes::from).collect();
+    Block::make(&CpuHasher, Version::V1, Codec::Raw, function, parts).await.unwrap()
+}
+
+async fn block_of(text: &str) -> Block {
+    blocks_of(HashFunction::Sha2_256, vec![text.into()]).await.pop().unwrap()
+}
+
+fn key(block: &Block) -> Key {
+    block::key(block.cid()).unwrap()
+}
+
+fn root(cid: &Cid, name: &str) -> Root {
+    let filename = (!name.is_empty()).then(|| name.to_owned());
+    Root {
+        cid: *cid,
+        filename,
+        size: name.len() as u64,
+        modified: 1_700_000_000_123,
+        profile: Some(Profile::UnixfsV1_2025),
+    }
+}
+
+async fn empty(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    let block = block_of("never stored").await;
+    assert_eq!(tier.get(&[key(&block)]).await.unwrap(), [None]);
+    assert_eq!(tier.has(&[key(&block)]).await.unwrap(), [false]);
+    assert_eq!(tier.get(&[]).await.unwrap(), []);
+    assert_eq!(tier.root(block.cid()).await.unwrap(), None);
+    assert_eq!(tier.roots(None, 10).await.unwrap(), []);
+    assert_eq!(tier.usage().await.unwrap(), Default::default());
+    tier.commit(Commit::default()).await.unwrap();
+    tier.flush().await.unwrap();
+}
+
+async fn blocks(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    for function in HashFunction::ALL {
+        let made = blocks_of(function, vec![b"one".to_vec(), b"two".to_vec(), Vec::new()]).await;
+        tier.commit(Commit { blocks: made.clone(), ..Commit::default() }).await.unwrap();
+        let missing = blocks_of(function, vec![b"three".to_vec()]).await;
+        let keys: Vec<Key> = made.iter().chain(&missing).rev().map(key).collect();
+        let expected: Vec<Option<Bytes>> =
+            [None].into_iter().chain(made.iter().rev().map(|block| Some(block.bytes().clone()))).collect();
+        assert_eq!(tier.get(&keys).await.unwrap(), expected, "{function}");
+        assert_eq!(tier.has(&keys).await.unwrap(), [false, true, true, true]);
+    }
+    let usage = tier.usage().await.unwrap();
+    assert_eq!((usage.blocks, usage.bytes), (9, 18));
+    // The same again, twice in one commit: nothing grows.
+    let again = blocks_of(HashFunction::Sha2_256, vec![b"one".to_vec(), b"one".to_vec()]).await;
+    tier.commit(Commit { blocks: again, durability: Durability::Relaxed, ..Commit::default() }).await.unwrap();
+    assert_eq!(tier.usage().await.unwrap(), usage);
+}
+
+/// Sizes around every threshold of the implementations, in one commit and in one each.
+async fn sizes(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    let sizes = [0, 1, 100, 4096, 16_383, 16_384, 65_535, 65_536, 65_537, 262_144, 1 << 20, block::MAX_BLOCK_BYTES];
+    let parts: Vec<Vec<u8>> = sizes.iter().map(|size| noise(*size as u64, *size)).collect();
+    let made = blocks_of(HashFunction::Sha2_256, parts).await;
+    let (alone, together) = made.split_at(6);
+    tier.commit(Commit { blocks: together.to_vec(), ..Commit::default() }).await.unwrap();
+    for block in alone {
+        tier.commit(Commit { blocks: vec![block.clone()], durability: Durability::Ahead, ..Commit::default() })
+            .await
+            .unwrap();
+    }
+    for block in &made {
+        assert_eq!(tier.get(&[key(block)]).await.unwrap(), [Some(block.bytes().clone())]);
+    }
+    assert_eq!(tier.usage().await.unwrap().bytes, sizes.iter().sum::<usize>() as u64);
+}
+
+async fn roots(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    let block = block_of("a file").await;
+    let named = root(block.cid(), "näme with spaces/and\u{1f980}.txt");
+    tier.commit(Commit { blocks: vec![block.clone()], set_roots: vec![named.clone()], ..Commit::default() })
+        .await
+        .unwrap();
+    assert_eq!(tier.root(block.cid()).await.unwrap(), Some(StoredRoot { root: named, pinned: false }));
+    let renamed = Root { profile: None, ..root(block.cid(), "") };
+    tier.commit(Commit { set_roots: vec![renamed.clone()], ..Commit::default() }).await.unwrap();
+    assert_eq!(tier.root(block.cid()).await.unwrap(), Some(StoredRoot { root: renamed, pinned: false }));
+    assert_eq!(tier.usage().await.unwrap().roots, 1);
+}
+
+async fn pages(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    let made = blocks_of(HashFunction::Sha2_256, (0..50u8).map(|n| vec![n]).collect()).await;
+    let set_roots: Vec<Root> = made.iter().map(|block| root(block.cid(), "x")).collect();
+    tier.commit(Commit { set_roots, ..Commit::default() }).await.unwrap();
+    let mut expected: Vec<String> = made.iter().map(|block| block.cid().to_string()).collect();
+    expected.sort();
+    let mut listed = Vec::new();
+    let mut after = None;
+    loop {
+        let page = tier.roots(after.as_ref(), 7).await.unwrap();
+        assert!(page.len() <= 7);
+        let Some(last) = page.last() else { break };
+        after = Some(last.root.cid);
+        listed.extend(page.into_iter().map(|stored| stored.root.cid.to_string()));
+    }
+    assert_eq!(listed, expected);
+}
+
+async fn pins(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    let block = block_of("pinned").await;
+    let cid = *block.cid();
+    let pinned = async || tier.root(&cid).await.unwrap().unwrap().pinned;
+    tier.commit(Commit { set_roots: vec![root(&cid, "a")], pin: vec![cid], ..Commit::default() }).await.unwrap();
+    assert!(pinned().await);
+    // Storing it again does not unpin it.
+    tier.commit(Commit { set_roots: vec![root(&cid, "b")], ..Commit::default() }).await.unwrap();
+    assert!(pinned().await);
+    assert!(tier.roots(None, 10).await.unwrap()[0].pinned);
+    assert_eq!(tier.usage().await.unwrap().pinned, 1);
+    tier.commit(Commit { unpin: vec![cid], ..Commit::default() }).await.unwrap();
+    assert!(!pinned().await);
+    assert_eq!(tier.usage().await.unwrap().pinned, 0);
+    tier.commit(Commit { pin: vec![cid], ..Commit::default() }).await.unwrap();
+    assert!(pinned().await);
+    // A root that is dropped takes its pin along.
+    tier.commit(Commit { drop_roots: vec![cid], ..Commit::default() }).await.unwrap();
+    tier.commit(Commit { set_roots: vec![root(&cid, "c")], ..Commit::default() }).await.unwrap();
+    assert!(!pinned().await);
+}
+
+async fn drops(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    let (keep, lose, small) = (block_of("keep").await, block_of("lose").await, block_of("lose also").await);
+    let all = vec![keep.clone(), lose.clone(), small.clone()];
+    let set_roots = vec![root(keep.cid(), "keep"), root(lose.cid(), "lose")];
+    tier.commit(Commit { blocks: all, set_roots, ..Commit::default() }).await.unwrap();
+    let drop_blocks = vec![key(&lose), key(&small)];
+    tier.commit(Commit { drop_roots: vec![*lose.cid()], drop_blocks, ..Commit::default() }).await.unwrap();
+    assert_eq!(tier.has(&[key(&keep), key(&lose), key(&small)]).await.unwrap(), [true, false, false]);
+    assert_eq!(tier.get(&[key(&lose), key(&keep)]).await.unwrap(), [None, Some(keep.bytes().clone())]);
+    assert_eq!(tier.root(lose.cid()).await.unwrap(), None);
+    let usage = tier.usage().await.unwrap();
+    assert_eq!((usage.blocks, usage.bytes, usage.roots), (1, 4, 1));
+    // What was dropped can come back.
+    tier.commit(Commit { blocks: vec![lose.clone()], ..Commit::default() }).await.unwrap();
+    assert_eq!(tier.get(&[key(&lose)]).await.unwrap(), [Some(lose.bytes().clone())]);
+    // Dropping what is not there is no error.
+    tier.commit(Commit { drop_blocks: vec![key(&small)], drop_roots: vec![*small.cid()], ..Commit::default() })
+        .await
+        .unwrap();
+}
+
+async fn quarantine(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    let block = block_of("suspect").await;
+    tier.commit(Commit { blocks: vec![block.clone()], ..Commit::default() }).await.unwrap();
+    tier.commit(Commit { quarantine: vec![key(&block)], ..Commit::default() }).await.unwrap();
+    assert_eq!(tier.get(&[key(&block)]).await.unwrap(), [None]);
+    assert_eq!(tier.has(&[key(&block)]).await.unwrap(), [false]);
+    let usage = tier.usage().await.unwrap();
+    assert_eq!((usage.blocks, usage.bytes, usage.quarantined), (0, 0, 1));
+    tier.commit(Commit { blocks: vec![block.clone()], ..Commit::default() }).await.unwrap();
+    assert_eq!(tier.get(&[key(&block)]).await.unwrap(), [Some(block.bytes().clone())]);
+}
+
+async fn large_commits(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    let made = blocks_of(HashFunction::Sha2_256, (0..2000u64).map(|n| noise(n, 900)).collect()).await;
+    let set_roots: Vec<Root> = made.iter().map(|block| root(block.cid(), "many")).collect();
+    tier.commit(Commit { blocks: made.clone(), set_roots, ..Commit::default() }).await.unwrap();
+    let keys: Vec<Key> = made.iter().map(key).collect();
+    let expected: Vec<Option<Bytes>> = made.iter().map(|block| Some(block.bytes().clone())).collect();
+    assert_eq!(tier.get(&keys).await.unwrap(), expected);
+    assert_eq!(tier.roots(None, 10_000).await.unwrap().len(), 2000);
+}
+
+async fn reopening(fixture: &dyn Fixture) {
+    if !fixture.persists() {
+        return;
+    }
+    let first = block_of("first").await;
+    let second = blocks_of(HashFunction::Blake3, vec![noise(7, 300_000)]).await.pop().unwrap();
+    for round in 0..3u8 {
+        let tier = fixture.open().await.unwrap();
+        let extra = blocks_of(HashFunction::Sha2_256, vec![vec![round; 50]]).await;
+        let blocks = [vec![first.clone(), second.clone()], extra].concat();
+        let set_roots = vec![root(first.cid(), "first"), root(second.cid(), "second")];
+        tier.commit(Commit { blocks, set_roots, pin: vec![*second.cid()], ..Commit::default() }).await.unwrap();
+        if round == 1 {
+            tier.flush().await.unwrap();
+        }
+    }
+    let tier = fixture.open().await.unwrap();
+    let found = tier.get(&[key(&first), key(&second)]).await.unwrap();
+    assert_eq!(found, [Some(first.bytes().clone()), Some(second.bytes().clone())]);
+    let stored: Vec<(Option<String>, bool)> =
+        tier.roots(None, 9).await.unwrap().into_iter().map(|stored| (stored.root.filename, stored.pinned)).collect();
+    assert!(stored.contains(&(Some("first".into()), false)) && stored.contains(&(Some("second".into()), true)));
+    let usage = tier.usage().await.unwrap();
+    assert_eq!((usage.blocks, usage.bytes, usage.roots, usage.pinned), (5, 5 + 300_000 + 150, 2, 1));
+    tier.commit(Commit { drop_roots: vec![*first.cid()], drop_blocks: vec![key(&first)], ..Commit::default() })
+        .await
+        .unwrap();
+    drop(tier);
+    let tier = fixture.open().await.unwrap();
+    assert_eq!(tier.has(&[key(&first), key(&second)]).await.unwrap(), [false, true]);
+    assert_eq!(tier.root(first.cid()).await.unwrap(), None);
+}
+
+/// Many commits at once, as callers make them who do not wait for one another.
+async fn group(fixture: &dyn Fixture) {
+    let tier = Rc::new(GroupCommit::new(fixture.open().await.unwrap()));
+    let made = blocks_of(HashFunction::Sha2_256, (0..100u64).map(|n| noise(n, 2000)).collect()).await;
+    let commits = made.iter().map(|block| {
+        let commit =
+            Commit { blocks: vec![block.clone()], set_roots: vec![root(block.cid(), "g")], ..Commit::default() };
+        let tier = tier.clone();
+        async move { tier.commit(commit).await }
+    });
+    for result in futures_util::future::join_all(commits).await {
+        result.unwrap();
+    }
+    let keys: Vec<Key> = made.iter().map(key).collect();
+    assert!(tier.has(&keys).await.unwrap().into_iter().all(|held| held));
+    assert_eq!(tier.usage().await.unwrap().roots, 100);
+}
+
+/// Bytes that do not repeat, the same for the same seed (xorshift64*).
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut out = Vec::with_capacity(length + 8);
+    while out.len() < length {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        out.extend_from_slice(&state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
+    }
+    out.truncate(length);
+    out
+}

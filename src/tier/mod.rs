@@ -1,0 +1,139 @@
+//! The local tier: where blocks and roots are kept. One trait; `conformance` holds what every implementation must pass.
+
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod conformance;
+mod group;
+#[cfg(feature = "browser")]
+pub mod idb;
+mod memory;
+pub mod pack;
+mod root;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use group::GroupCommit;
+pub use memory::MemoryTier;
+pub use root::{Root, StoredRoot};
+
+use crate::{
+    block::{Block, Cid, Key},
+    error::Result,
+};
+
+/// What a commit must survive before it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Durability {
+    /// Nothing yet: blocks written ahead of the commit that will make them reachable. A crash may lose them.
+    Ahead,
+    /// A killed process or host. A power cut may lose the latest commits, in order, and damages none.
+    Relaxed,
+    /// A power cut as well.
+    #[default]
+    Strict,
+}
+
+/// A change that becomes visible and durable as a whole, or not at all.
+#[derive(Debug, Clone, Default)]
+pub struct Commit {
+    /// Blocks to keep. One that is there already costs nothing.
+    pub blocks: Vec<Block>,
+    /// Roots to set; one with the same CID is replaced.
+    pub set_roots: Vec<Root>,
+    /// Roots to forget, and their pins with them.
+    pub drop_roots: Vec<Cid>,
+    /// Roots to pin.
+    pub pin: Vec<Cid>,
+    /// Roots to unpin.
+    pub unpin: Vec<Cid>,
+    /// Blocks to drop; none of them may be among `blocks`.
+    pub drop_blocks: Vec<Key>,
+    /// Blocks found corrupt: they are set aside, and are not there any more until they are put again.
+    pub quarantine: Vec<Key>,
+    /// What it must survive.
+    pub durability: Durability,
+}
+
+impl Commit {
+    /// Bytes of its blocks.
+    pub fn bytes(&self) -> u64 {
+        self.blocks.iter().map(|block| block.bytes().len() as u64).sum()
+    }
+
+    /// Adds another commit after this one.
+    pub fn merge(&mut self, later: Commit) {
+        self.blocks.extend(later.blocks);
+        self.set_roots.extend(later.set_roots);
+        self.drop_roots.extend(later.drop_roots);
+        self.pin.extend(later.pin);
+        self.unpin.extend(later.unpin);
+        self.drop_blocks.extend(later.drop_blocks);
+        self.quarantine.extend(later.quarantine);
+        self.durability = self.durability.max(later.durability);
+    }
+
+    /// Whether two commits can be merged without one undoing the other.
+    pub fn only_adds(&self) -> bool {
+        self.drop_roots.is_empty() && self.unpin.is_empty() && self.drop_blocks.is_empty() && self.quarantine.is_empty()
+    }
+}
+
+/// What a tier holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Blocks held.
+    pub blocks: u64,
+    /// Bytes of these blocks.
+    pub bytes: u64,
+    /// Stored roots.
+    pub roots: u64,
+    /// Pinned ones among them.
+    pub pinned: u64,
+    /// Blocks set aside as corrupt.
+    pub quarantined: u64,
+}
+
+/// What opening a tier had to mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recovery {
+    /// Blocks and commits found after the last checkpoint and kept.
+    pub replayed: u64,
+    /// Bytes of torn writes that were cut off. None of them had been acknowledged.
+    pub truncated_bytes: u64,
+    /// Blocks found corrupt and set aside.
+    pub quarantined: u64,
+}
+
+/// A place for blocks and roots on this machine.
+#[async_trait(?Send)]
+pub trait Tier {
+    /// What kind it is, for the status: `memory`, `pack`, `indexeddb`.
+    fn kind(&self) -> &'static str;
+
+    /// The bytes held under each key, in order. They are as the medium gives them: not verified.
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>>;
+
+    /// Whether each key is held, in order.
+    async fn has(&self, keys: &[Key]) -> Result<Vec<bool>>;
+
+    /// Makes the whole change visible and durable, or, on an error, none of it.
+    async fn commit(&self, commit: Commit) -> Result<()>;
+
+    /// The root with this CID.
+    async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>>;
+
+    /// At most `limit` roots in the order of their CIDs' text, after `after`.
+    async fn roots(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<StoredRoot>>;
+
+    /// What it holds.
+    async fn usage(&self) -> Result<Usage>;
+
+    /// Makes everything committed before survive a power cut.
+    async fn flush(&self) -> Result<()>;
+
+    /// What opening it had to mend.
+    fn recovery(&self) -> Recovery {
+        Recovery::default()
+    }
+}

@@ -1,0 +1,156 @@
+//! Checkpoints: the whole index and all roots as of one place in the log, so that opening reads the log from there only.
+//!
+//! Two files take turns; the newer one that is whole counts. So a checkpoint torn by a crash costs nothing but a longer
+//! replay, and no file needs renaming, which not every home has.
+
+use std::rc::Rc;
+
+use minicbor::{Decode, Encode, bytes::ByteVec};
+
+use super::{
+    frame::Position,
+    table::{Entry, Table},
+};
+use crate::{
+    block::Cid,
+    error::{Error, Result},
+    platform::files::{Directory, RandomAccessFile},
+    tier::root::{Root, RootMap},
+};
+
+const NAMES: [&str; 2] = ["index-a", "index-b"];
+const MAGIC: &[u8; 8] = b"IPKIDX\0\x01";
+/// Magic, check, length of the head.
+const PREAMBLE_BYTES: usize = 16;
+/// The check covers everything after itself.
+const CHECKED_FROM: usize = 12;
+const ENTRY_BYTES: usize = 20;
+
+/// The state of a store at one place in its log.
+#[derive(Debug, Default)]
+pub struct Checkpoint {
+    /// Counts up; its parity says in which file it is.
+    pub generation: u64,
+    /// Everything before it is in the table and the roots.
+    pub position: Position,
+    /// The blocks.
+    pub table: Table,
+    /// The roots.
+    pub roots: RootMap,
+    /// Blocks set aside since the store was made.
+    pub quarantined: u64,
+}
+
+#[derive(Encode, Decode)]
+struct Head {
+    #[n(0)]
+    generation: u64,
+    #[n(1)]
+    segment: u32,
+    #[n(2)]
+    offset: u32,
+    #[n(3)]
+    entries: u64,
+    #[n(4)]
+    roots: Vec<ByteVec>,
+    #[n(5)]
+    pins: Vec<ByteVec>,
+    #[n(6)]
+    quarantined: u64,
+}
+
+/// Reads the newest whole checkpoint; an empty one if there is none.
+pub async fn load(directory: &dyn Directory) -> Result<Checkpoint> {
+    let present = directory.list().await?;
+    let mut newest = Checkpoint::default();
+    for name in NAMES.into_iter().filter(|name| present.iter().any(|file| file == name)) {
+        let file = directory.open(name).await?;
+        if let Some(found) = read(&file)?.filter(|found| found.generation > newest.generation) {
+            newest = found;
+        }
+    }
+    Ok(newest)
+}
+
+fn read(file: &Rc<dyn RandomAccessFile>) -> Result<Option<Checkpoint>> {
+    let length = usize::try_from(file.len()?).map_err(|_| Error::Io("a checkpoint is too large".into()))?;
+    let bytes = file.read_at(0, length)?;
+    Ok(parse(&bytes))
+}
+
+fn parse(bytes: &[u8]) -> Option<Checkpoint> {
+    let (preamble, rest) = bytes.split_at_checked(PREAMBLE_BYTES)?;
+    let check = u32::from_le_bytes(preamble.get(8..12)?.try_into().ok()?);
+    let head_bytes = u32::from_le_bytes(preamble.get(12..16)?.try_into().ok()?) as usize;
+    if preamble.get(..8)? != MAGIC || crc32fast::hash(bytes.get(CHECKED_FROM..)?) != check {
+        return None;
+    }
+    let (head, entries) = rest.split_at_checked(head_bytes)?;
+    let head: Head = minicbor::decode(head).ok()?;
+    if entries.len() as u64 != head.entries.checked_mul(ENTRY_BYTES as u64)? {
+        return None;
+    }
+    let mut table = Table::with_capacity(entries.len() / ENTRY_BYTES);
+    for entry in entries.chunks_exact(ENTRY_BYTES) {
+        let word = |from: usize| Some(u32::from_le_bytes(entry.get(from..from + 4)?.try_into().ok()?));
+        table.insert(Entry {
+            prefix: u64::from_le_bytes(entry.get(..8)?.try_into().ok()?),
+            at: Position { segment: word(8)?, offset: word(12)? },
+            length: word(16)?,
+        });
+    }
+    let set: Vec<Root> = head.roots.iter().map(|root| Root::decode(root)).collect::<Result<_>>().ok()?;
+    let pins: Vec<Cid> = head.pins.iter().map(|cid| Cid::try_from(cid.as_slice())).collect::<Result<_, _>>().ok()?;
+    let mut roots = RootMap::default();
+    roots.apply(set, &[], &pins, &[]);
+    Some(Checkpoint {
+        generation: head.generation,
+        position: Position { segment: head.segment, offset: head.offset },
+        table,
+        roots,
+        quarantined: head.quarantined,
+    })
+}
+
+/// A checkpoint's bytes, and the file they go to: the one with the older checkpoint.
+pub fn encode(
+    generation: u64,
+    position: Position,
+    table: &Table,
+    roots: &RootMap,
+    quarantined: u64,
+) -> (&'static str, Vec<u8>) {
+    let head = Head {
+        generation,
+        segment: position.segment,
+        offset: position.offset,
+        entries: table.len() as u64,
+        roots: roots.iter().map(|stored| stored.root.encode().into()).collect(),
+        pins: roots.iter().filter(|stored| stored.pinned).map(|stored| stored.root.cid.to_bytes().into()).collect(),
+        quarantined,
+    };
+    // Writing to memory cannot fail.
+    let head = minicbor::to_vec(&head).unwrap_or_default();
+    let mut checked = Vec::with_capacity(4 + head.len() + table.len() * ENTRY_BYTES);
+    checked.extend_from_slice(&(head.len() as u32).to_le_bytes());
+    checked.extend_from_slice(&head);
+    for entry in table.iter() {
+        checked.extend_from_slice(&entry.prefix.to_le_bytes());
+        checked.extend_from_slice(&entry.at.segment.to_le_bytes());
+        checked.extend_from_slice(&entry.at.offset.to_le_bytes());
+        checked.extend_from_slice(&entry.length.to_le_bytes());
+    }
+    let start = [MAGIC.as_slice(), &crc32fast::hash(&checked).to_le_bytes()].concat();
+    checked.splice(0..0, start);
+    let [even, odd] = NAMES;
+    (if generation.is_multiple_of(2) { even } else { odd }, checked)
+}
+
+/// Writes a checkpoint durably. What it covers in the log must have been synced before.
+pub async fn save(directory: &dyn Directory, name: &str, bytes: &[u8]) -> Result<()> {
+    let file = directory.open(name).await?;
+    file.set_len(0)?;
+    file.write_at(0, bytes)?;
+    file.sync()?;
+    directory.sync().await
+}

@@ -1,0 +1,427 @@
+//! The packed tier: blocks and commits in an append-only log, a compact index in memory, checkpoints of it on disk.
+//!
+//! It stands on [`Directory`], so the same engine runs over WASI files, native files, OPFS and a simulator that cuts
+//! power. `docs/design.md` has the format and says what is durable when.
+
+mod checkpoint;
+mod frame;
+mod log;
+mod recovery;
+mod table;
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashSet},
+    rc::Rc,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::lock::Mutex;
+
+use self::{
+    frame::{Change, HEADER_BYTES, Position, Record},
+    log::{Appender, FIRST_FRAME, Log},
+    recovery::Replayed,
+    table::{Entry, Table},
+};
+use super::{Commit, Durability, Recovery, StoredRoot, Tier, Usage, root::RootMap};
+use crate::{
+    block::{self, Cid, Key},
+    error::{Error, Result},
+    hash::Hasher,
+    platform::files::Directory,
+};
+
+/// A checkpoint is due when the log has grown by this much since the last one, or by [`CHECKPOINT_RATIO`] times the
+/// index, whichever is more. It bounds what opening after a crash reads, and what checkpoints cost while writing.
+const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
+/// See [`CHECKPOINT_BYTES`].
+const CHECKPOINT_RATIO: u64 = 4;
+/// A checkpoint is due after this many frames, too: opening looks at each.
+const CHECKPOINT_FRAMES: u64 = 65_536;
+
+/// Blocks and roots in packed files.
+pub struct PackTier {
+    directory: Rc<dyn Directory>,
+    log: Log,
+    state: RefCell<State>,
+    /// Held by the one commit that is being written.
+    writing: Mutex<()>,
+    recovery: Recovery,
+    /// Why nothing can be written any more.
+    broken: RefCell<Option<Error>>,
+}
+
+#[derive(Default)]
+struct State {
+    table: Table,
+    roots: RootMap,
+    /// Bytes of the blocks in the table.
+    bytes: u64,
+    quarantined: u64,
+    /// Live blocks in each segment.
+    live: BTreeMap<u32, u64>,
+    /// Where the log ends.
+    end: Position,
+    /// Up to where it is durable.
+    synced: Position,
+    /// Where a record was written last that says so.
+    sealed: Position,
+    since_checkpoint: Since,
+    generation: u64,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Since {
+    bytes: u64,
+    frames: u64,
+}
+
+/// A block of a commit that was appended.
+struct Appended {
+    key: Key,
+    at: Position,
+    length: u32,
+}
+
+impl PackTier {
+    /// Opens the store in this folder, or makes one there; mends what a crash left.
+    pub async fn open(directory: Rc<dyn Directory>, hasher: &dyn Hasher) -> Result<PackTier> {
+        let log = Log::new(directory.clone());
+        let checkpoint = checkpoint::load(directory.as_ref()).await?;
+        let first = match log.segments().await?.first() {
+            Some(first) => *first,
+            None => {
+                log.create(1).await?;
+                1
+            }
+        };
+        let from = checkpoint.position.max(Position { segment: first, offset: FIRST_FRAME });
+        let mut state = State {
+            bytes: checkpoint.table.iter().map(|entry| u64::from(entry.length)).sum(),
+            roots: checkpoint.roots,
+            quarantined: checkpoint.quarantined,
+            generation: checkpoint.generation,
+            ..State::default()
+        };
+        for entry in checkpoint.table.iter() {
+            *state.live.entry(entry.at.segment).or_default() += 1;
+        }
+        state.table = checkpoint.table;
+
+        let replay = recovery::replay(&log, hasher, from).await?;
+        Self::cut(&log, replay.end, replay.torn_bytes).await?;
+        state.end = replay.end;
+        state.synced = replay.end;
+        let tier = PackTier {
+            directory,
+            log,
+            state: RefCell::new(state),
+            writing: Mutex::new(()),
+            recovery: Recovery {
+                replayed: replay.frames.len() as u64,
+                truncated_bytes: replay.torn_bytes,
+                ..Recovery::default()
+            },
+            broken: RefCell::default(),
+        };
+        for (at, frame) in replay.frames {
+            tier.replay(at, frame).await?;
+        }
+        if tier.checkpoint_is_due() {
+            tier.checkpoint().await?;
+        }
+        Ok(tier)
+    }
+
+    /// Cuts the log off at its end, durably, before anything is written there again.
+    async fn cut(log: &Log, end: Position, torn_bytes: u64) -> Result<()> {
+        let segments = log.segments().await?;
+        for later in segments.into_iter().filter(|number| *number > end.segment) {
+            log.remove(later).await?;
+        }
+        let file = log.segment(end.segment).await?;
+        if !Log::is_segment(file.as_ref(), end.segment)? {
+            log.create(end.segment).await?;
+        }
+        if torn_bytes > 0 {
+            file.set_len(u64::from(end.offset))?;
+        }
+        // What was replayed is served from now on, so it must not be lost any more.
+        file.sync()
+    }
+
+    async fn replay(&self, at: Position, frame: Replayed) -> Result<()> {
+        match frame {
+            Replayed::Block(key, length) => {
+                let frame_bytes = HEADER_BYTES as u64 + key.encoded_len() as u64 + u64::from(length);
+                // A block may have been written a second time after its first copy was found corrupt.
+                if self.find(&key).await?.is_none() {
+                    self.state.borrow_mut().add(&Appended { key, at, length });
+                }
+                self.state.borrow_mut().since_checkpoint.count(frame_bytes);
+            }
+            Replayed::Commit(change) => {
+                self.apply(*change).await?;
+                self.state.borrow_mut().since_checkpoint.count(HEADER_BYTES as u64);
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies what a commit record says.
+    async fn apply(&self, change: Change) -> Result<()> {
+        for key in change.drop_blocks.iter().chain(&change.quarantine) {
+            if let Some(entry) = self.find(key).await? {
+                self.state.borrow_mut().take_out(entry);
+            }
+        }
+        let mut state = self.state.borrow_mut();
+        state.quarantined += change.quarantine.len() as u64;
+        state.roots.apply(change.set_roots, &change.drop_roots, &change.pin, &change.unpin);
+        Ok(())
+    }
+
+    /// The entry of a block, its key confirmed on disk.
+    async fn find(&self, key: &Key) -> Result<Option<Entry>> {
+        let candidates: Vec<Entry> = self.state.borrow().table.candidates(table::prefix(key)).collect();
+        let key_bytes = key.to_bytes();
+        for entry in candidates {
+            let file = self.log.segment(entry.at.segment).await?;
+            let found = file.read_at(u64::from(entry.at.offset) + HEADER_BYTES as u64, key_bytes.len())?;
+            if found == key_bytes {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn get_one(&self, key: &Key) -> Result<Option<Bytes>> {
+        let candidates: Vec<Entry> = self.state.borrow().table.candidates(table::prefix(key)).collect();
+        let key_bytes = key.to_bytes();
+        let body = HEADER_BYTES + key_bytes.len();
+        for entry in candidates {
+            let file = self.log.segment(entry.at.segment).await?;
+            let frame = file.read_at(u64::from(entry.at.offset), body + entry.length as usize)?;
+            if frame.get(HEADER_BYTES..body) == Some(key_bytes.as_slice()) {
+                return Ok(Some(Bytes::from(frame).slice(body..)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Appends a commit and, as its durability says, makes it durable. Returns what to add to the index.
+    async fn append(&self, appender: &mut Appender<'_>, commit: &Commit) -> Result<Vec<Appended>> {
+        let mut appended = Vec::with_capacity(commit.blocks.len());
+        let mut seen = HashSet::new();
+        for block in &commit.blocks {
+            let Some(key) = block::key(block.cid()) else { continue };
+            if !seen.insert(key) || self.find(&key).await?.is_some() {
+                continue;
+            }
+            let at = appender.block(&key.to_bytes(), block.bytes()).await?;
+            appended.push(Appended { key, at, length: block.bytes().len() as u32 });
+        }
+        let speaks = !commit.set_roots.is_empty() || !commit.pin.is_empty() || !commit.only_adds();
+        if speaks {
+            appender.commit(&Record::of(commit, appender.synced()).encode()).await?;
+        }
+        appender.write_out()?;
+        if commit.durability == Durability::Strict {
+            appender.sync().inspect_err(|error| self.give_up(error))?;
+        }
+        Ok(appended)
+    }
+
+    /// After a failed sync nobody knows what the medium holds: nothing more is written, and opening again finds out.
+    fn give_up(&self, error: &Error) {
+        let reason = Error::Io(format!("an earlier write could not be completed ({error}); open the store again"));
+        self.broken.replace(Some(reason));
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        let state = self.state.borrow();
+        let index = state.table.memory_bytes() as u64;
+        state.since_checkpoint.bytes > CHECKPOINT_BYTES.max(index * CHECKPOINT_RATIO)
+            || state.since_checkpoint.frames > CHECKPOINT_FRAMES.max(state.table.len() as u64 / CHECKPOINT_RATIO)
+    }
+
+    /// Writes the index out, and gives back the segments in which nothing is alive. `writing` must be held.
+    async fn checkpoint(&self) -> Result<()> {
+        let end = self.state.borrow().end;
+        self.log.segment(end.segment).await?.sync()?;
+        let (bytes, generation, name) = {
+            let state = self.state.borrow();
+            let generation = state.generation + 1;
+            let (name, bytes) = checkpoint::encode(generation, end, &state.table, &state.roots, state.quarantined);
+            (bytes, generation, name)
+        };
+        checkpoint::save(self.directory.as_ref(), name, &bytes).await?;
+        let dead: Vec<u32> = {
+            let mut state = self.state.borrow_mut();
+            state.generation = generation;
+            state.synced = state.synced.max(end);
+            state.since_checkpoint = Since::default();
+            let dead = state.live.iter().filter(|(segment, live)| **live == 0 && **segment < end.segment);
+            dead.map(|(segment, _)| *segment).collect()
+        };
+        for segment in dead {
+            self.log.remove(segment).await?;
+            self.state.borrow_mut().live.remove(&segment);
+        }
+        Ok(())
+    }
+
+    fn has_dead_segment(&self) -> bool {
+        let state = self.state.borrow();
+        state.live.iter().any(|(segment, live)| *live == 0 && *segment < state.end.segment)
+    }
+}
+
+impl State {
+    fn add(&mut self, block: &Appended) {
+        self.table.insert(Entry { prefix: table::prefix(&block.key), at: block.at, length: block.length });
+        self.bytes += u64::from(block.length);
+        *self.live.entry(block.at.segment).or_default() += 1;
+    }
+
+    fn take_out(&mut self, entry: Entry) {
+        if let Some(entry) = self.table.remove(entry.prefix, entry.at) {
+            self.bytes -= u64::from(entry.length);
+            if let Some(live) = self.live.get_mut(&entry.at.segment) {
+                *live -= 1;
+            }
+        }
+    }
+}
+
+impl Since {
+    fn count(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.frames += 1;
+    }
+}
+
+#[async_trait(?Send)]
+impl Tier for PackTier {
+    fn kind(&self) -> &'static str {
+        "pack"
+    }
+
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.push(self.get_one(key).await?);
+        }
+        Ok(found)
+    }
+
+    async fn has(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.push(self.find(key).await?.is_some());
+        }
+        Ok(found)
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<()> {
+        let _writing = self.writing.lock().await;
+        if let Some(reason) = self.broken.borrow().clone() {
+            return Err(reason);
+        }
+        let (end, synced) = {
+            let state = self.state.borrow();
+            (state.end, state.synced)
+        };
+        let mut appender = Appender::new(&self.log, end, synced).await?;
+        let appended = match self.append(&mut appender, &commit).await {
+            Ok(appended) => appended,
+            Err(error) => {
+                // What was appended must not be found by a later opening, for this commit has failed.
+                let undone = if self.broken.borrow().is_some() { Ok(end) } else { appender.undo().await };
+                if let Err(failure) = undone {
+                    self.give_up(&failure);
+                }
+                return Err(error);
+            }
+        };
+        self.apply(Change {
+            set_roots: commit.set_roots,
+            drop_roots: commit.drop_roots,
+            pin: commit.pin,
+            unpin: commit.unpin,
+            drop_blocks: commit.drop_blocks,
+            quarantine: commit.quarantine,
+            ..Change::default()
+        })
+        .await?;
+        {
+            let mut state = self.state.borrow_mut();
+            appended.iter().for_each(|block| state.add(block));
+            state.end = appender.position();
+            state.synced = appender.synced();
+            state.since_checkpoint.bytes += appended.iter().map(|block| u64::from(block.length)).sum::<u64>();
+            state.since_checkpoint.frames += appended.len() as u64 + 1;
+        }
+        if self.checkpoint_is_due() || self.has_dead_segment() {
+            // The commit stands without it; a checkpoint that fails is tried again with the next commit.
+            let _ = self.checkpoint().await;
+        }
+        Ok(())
+    }
+
+    async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>> {
+        Ok(self.state.borrow().roots.get(cid))
+    }
+
+    async fn roots(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<StoredRoot>> {
+        Ok(self.state.borrow().roots.page(after, limit))
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        let state = self.state.borrow();
+        Ok(Usage {
+            blocks: state.table.len() as u64,
+            bytes: state.bytes,
+            roots: state.roots.len(),
+            pinned: state.roots.pinned(),
+            quarantined: state.quarantined,
+        })
+    }
+
+    /// Also leaves a record that says so, which spares the next opening the hashing of what was written last.
+    async fn flush(&self) -> Result<()> {
+        let _writing = self.writing.lock().await;
+        if let Some(reason) = self.broken.borrow().clone() {
+            return Err(reason);
+        }
+        let (end, synced, sealed) = {
+            let state = self.state.borrow();
+            (state.end, state.synced, state.sealed)
+        };
+        if end == sealed {
+            return Ok(());
+        }
+        let mut appender = Appender::new(&self.log, end, synced).await?;
+        appender.sync().inspect_err(|error| self.give_up(error))?;
+        let record = Record::of(&Commit::default(), end);
+        let sealing = match appender.commit(&record.encode()).await {
+            Ok(()) => appender.write_out(),
+            failed => failed,
+        };
+        let mut state = self.state.borrow_mut();
+        state.synced = appender.synced();
+        if let Err(error) = sealing {
+            drop(state);
+            return appender.undo().await.map(|_| ()).inspect_err(|_| self.give_up(&error));
+        }
+        state.end = appender.position();
+        state.sealed = state.end;
+        Ok(())
+    }
+
+    fn recovery(&self) -> Recovery {
+        self.recovery
+    }
+}
