@@ -5,15 +5,18 @@
 pub mod conformance;
 mod group;
 #[cfg(feature = "browser")]
-pub mod idb;
+mod idb;
 mod memory;
 pub mod pack;
+mod record;
 mod root;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use group::GroupCommit;
+#[cfg(feature = "browser")]
+pub use idb::IdbTier;
 pub use memory::MemoryTier;
 pub use root::{Root, StoredRoot};
 
@@ -71,6 +74,11 @@ impl Commit {
         self.drop_blocks.extend(later.drop_blocks);
         self.quarantine.extend(later.quarantine);
         self.durability = self.durability.max(later.durability);
+    }
+
+    /// Whether it says anything besides its blocks.
+    pub(crate) fn speaks(&self) -> bool {
+        !self.set_roots.is_empty() || !self.pin.is_empty() || !self.only_adds()
     }
 
     /// Whether two commits can be merged without one undoing the other.

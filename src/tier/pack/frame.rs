@@ -1,12 +1,10 @@
 //! The frames of a segment, byte by byte. `docs/design.md` draws them.
 
 use bytes::Bytes;
-use minicbor::{Decode, Encode, bytes::ByteVec};
 
 use crate::{
-    block::{Cid, Key},
     error::{Error, Result},
-    tier::{Commit, Root},
+    tier::record::{Change, Record},
 };
 
 /// First bytes of every segment.
@@ -124,90 +122,22 @@ fn check(at: Position, kind: Kind, key_bytes: usize, body_bytes: usize, covered:
     crc.finalize()
 }
 
-/// The body of a commit frame: CBOR by field number, so that later versions can add fields.
-#[derive(Debug, Default, Encode, Decode)]
-pub struct Record {
-    /// Everything before this place was synced when the record was written.
-    #[n(0)]
-    synced_segment: u32,
-    #[n(1)]
-    synced_offset: u32,
-    #[n(2)]
-    set_roots: Vec<ByteVec>,
-    #[n(3)]
-    drop_roots: Vec<ByteVec>,
-    #[n(4)]
-    drop_blocks: Vec<ByteVec>,
-    #[n(5)]
-    quarantine: Vec<ByteVec>,
-    #[n(6)]
-    pin: Vec<ByteVec>,
-    #[n(7)]
-    unpin: Vec<ByteVec>,
+/// The body of a commit frame: up to where the log was synced when it was written, then the record.
+pub fn commit_body(synced: Position, record: &Record) -> Vec<u8> {
+    let mut body = Vec::new();
+    body.extend_from_slice(&synced.segment.to_le_bytes());
+    body.extend_from_slice(&synced.offset.to_le_bytes());
+    body.extend_from_slice(&record.encode());
+    body
 }
 
-/// What a record says, decoded.
-#[derive(Debug, Default)]
-pub struct Change {
-    /// Everything before it was synced.
-    pub synced: Position,
-    /// See [`Commit`].
-    pub set_roots: Vec<Root>,
-    /// See [`Commit`].
-    pub drop_roots: Vec<Cid>,
-    /// See [`Commit`].
-    pub pin: Vec<Cid>,
-    /// See [`Commit`].
-    pub unpin: Vec<Cid>,
-    /// See [`Commit`].
-    pub drop_blocks: Vec<Key>,
-    /// See [`Commit`].
-    pub quarantine: Vec<Key>,
-}
-
-impl Record {
-    /// The record of a commit.
-    pub fn of(commit: &Commit, synced: Position) -> Record {
-        let keys = |keys: &[Key]| keys.iter().map(|key| key.to_bytes().into()).collect();
-        let cids = |cids: &[Cid]| cids.iter().map(|cid| cid.to_bytes().into()).collect();
-        Record {
-            synced_segment: synced.segment,
-            synced_offset: synced.offset,
-            set_roots: commit.set_roots.iter().map(|root| root.encode().into()).collect(),
-            drop_roots: cids(&commit.drop_roots),
-            pin: cids(&commit.pin),
-            unpin: cids(&commit.unpin),
-            drop_blocks: keys(&commit.drop_blocks),
-            quarantine: keys(&commit.quarantine),
-        }
-    }
-
-    /// Its bytes.
-    pub fn encode(&self) -> Vec<u8> {
-        // Writing to memory cannot fail.
-        minicbor::to_vec(self).unwrap_or_default()
-    }
-
-    /// Reads a record whose check has held.
-    pub fn decode(body: &[u8]) -> Result<Change> {
-        let broken = |error: String| Error::Corrupt { cid: None, detail: format!("a commit record: {error}") };
-        let record: Record = minicbor::decode(body).map_err(|error| broken(error.to_string()))?;
-        let keys = |keys: &[ByteVec]| -> Result<Vec<Key>> {
-            keys.iter().map(|key| Key::from_bytes(key).map_err(|error| broken(error.to_string()))).collect()
-        };
-        let cids = |cids: &[ByteVec]| -> Result<Vec<Cid>> {
-            cids.iter().map(|cid| Cid::try_from(cid.as_slice()).map_err(|error| broken(error.to_string()))).collect()
-        };
-        Ok(Change {
-            synced: Position { segment: record.synced_segment, offset: record.synced_offset },
-            set_roots: record.set_roots.iter().map(|root| Root::decode(root)).collect::<Result<_>>()?,
-            drop_roots: cids(&record.drop_roots)?,
-            pin: cids(&record.pin)?,
-            unpin: cids(&record.unpin)?,
-            drop_blocks: keys(&record.drop_blocks)?,
-            quarantine: keys(&record.quarantine)?,
-        })
-    }
+/// Reads a body whose check has held.
+pub fn open_commit(body: &[u8]) -> Result<(Position, Change)> {
+    let short = || Error::Corrupt { cid: None, detail: "a commit record is too short".into() };
+    let (segment, rest) = body.split_first_chunk::<4>().ok_or_else(short)?;
+    let (offset, record) = rest.split_first_chunk::<4>().ok_or_else(short)?;
+    let synced = Position { segment: u32::from_le_bytes(*segment), offset: u32::from_le_bytes(*offset) };
+    Ok((synced, Record::decode(record)?))
 }
 
 /// A block's bytes out of its whole frame, if the frame at this place is that block's.

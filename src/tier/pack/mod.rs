@@ -20,12 +20,16 @@ use bytes::Bytes;
 use futures_util::lock::Mutex;
 
 use self::{
-    frame::{Change, HEADER_BYTES, Position, Record},
+    frame::{HEADER_BYTES, Position},
     log::{Appender, FIRST_FRAME, Log},
     recovery::Replayed,
     table::{Entry, Table},
 };
-use super::{Commit, Durability, Recovery, StoredRoot, Tier, Usage, root::RootMap};
+use super::{
+    Commit, Durability, Recovery, StoredRoot, Tier, Usage,
+    record::{Change, Record},
+    root::RootMap,
+};
 use crate::{
     block::{self, Cid, Key},
     error::{Error, Result},
@@ -162,7 +166,7 @@ impl PackTier {
                 }
                 self.state.borrow_mut().since_checkpoint.count(frame_bytes);
             }
-            Replayed::Commit(change) => {
+            Replayed::Commit(_, change) => {
                 self.apply(*change).await?;
                 self.state.borrow_mut().since_checkpoint.count(HEADER_BYTES as u64);
             }
@@ -223,9 +227,8 @@ impl PackTier {
             let at = appender.block(&key.to_bytes(), block.bytes()).await?;
             appended.push(Appended { key, at, length: block.bytes().len() as u32 });
         }
-        let speaks = !commit.set_roots.is_empty() || !commit.pin.is_empty() || !commit.only_adds();
-        if speaks {
-            appender.commit(&Record::of(commit, appender.synced()).encode()).await?;
+        if commit.speaks() {
+            appender.commit(&frame::commit_body(appender.synced(), &Record::of(commit))).await?;
         }
         appender.write_out()?;
         if commit.durability == Durability::Strict {
@@ -405,8 +408,8 @@ impl Tier for PackTier {
         }
         let mut appender = Appender::new(&self.log, end, synced).await?;
         appender.sync().inspect_err(|error| self.give_up(error))?;
-        let record = Record::of(&Commit::default(), end);
-        let sealing = match appender.commit(&record.encode()).await {
+        let body = frame::commit_body(end, &Record::default());
+        let sealing = match appender.commit(&body).await {
             Ok(()) => appender.write_out(),
             failed => failed,
         };

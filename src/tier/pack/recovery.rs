@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::{
-    frame::{self, Change, HEADER_BYTES, Header, Kind, MAX_KEY_BYTES, Position, Record},
+    frame::{self, HEADER_BYTES, Header, Kind, MAX_KEY_BYTES, Position},
     log::{FIRST_FRAME, Log},
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     error::Result,
     hash::Hasher,
     platform::files::RandomAccessFile,
+    tier::record::Change,
 };
 
 /// The log after the checkpoint.
@@ -33,8 +34,8 @@ pub struct Replay {
 pub enum Replayed {
     /// A block of this many bytes.
     Block(Key, u32),
-    /// A commit.
-    Commit(Box<Change>),
+    /// A commit, and up to where the log was synced before it.
+    Commit(Position, Box<Change>),
 }
 
 /// Read at a time when looking at headers; most small frames lie within one such window.
@@ -101,7 +102,8 @@ fn scan(
                 if !header.proves(at, &body) {
                     break;
                 }
-                Replayed::Commit(Box::new(Record::decode(&body)?))
+                let (synced, change) = frame::open_commit(&body)?;
+                Replayed::Commit(synced, Box::new(change))
             }
         };
         frames.push((at, replayed));
@@ -139,7 +141,7 @@ async fn first_unproven(
     from: Position,
 ) -> Result<Option<Position>> {
     let known = frames.iter().filter_map(|(_, frame)| match frame {
-        Replayed::Commit(change) => Some(change.synced),
+        Replayed::Commit(synced, _) => Some(*synced),
         Replayed::Block(..) => None,
     });
     let synced = known.max().unwrap_or_default().max(from);

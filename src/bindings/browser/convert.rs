@@ -1,0 +1,267 @@
+//! Between JavaScript's plain values and the facade's types. Names are those of `npm/index.d.ts`.
+
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::JsValue;
+
+use crate::{
+    error::{Error, OfflineReason},
+    hash::HashFunction,
+    storage::{self, BackendState, Verification},
+    tier::{Durability, StoredRoot},
+    unixfs::{self, Profile},
+};
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct OpenOptions {
+    layout: Option<Layout>,
+    durability: Option<String>,
+    verification: Option<String>,
+    force_fallback: bool,
+    disabled: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct StoreOptions {
+    filename: Option<String>,
+    pin: bool,
+    layout: Option<Layout>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct Layout {
+    profile: Option<String>,
+    chunk_size: Option<f64>,
+    width: Option<f64>,
+    raw_leaves: Option<bool>,
+    hash: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct CacheConfig {
+    memory_bytes: Option<f64>,
+    disk_bytes: Option<f64>,
+    policy: Option<String>,
+}
+
+/// A stored root.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileInfo {
+    cid: String,
+    filename: Option<String>,
+    size: u64,
+    modified: u64,
+    pinned: bool,
+    profile: Option<&'static str>,
+}
+
+/// The state of a store.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    backends: Vec<Backend>,
+    local_only: Option<&'static str>,
+    blocks: u64,
+    bytes: u64,
+    roots: u64,
+    pinned: u64,
+    quarantined: u64,
+    disk_limit: Option<u64>,
+    memory_limit: u64,
+    memory_bytes: u64,
+    memory_hits: u64,
+    memory_misses: u64,
+}
+
+#[derive(Serialize)]
+struct Backend {
+    name: String,
+    kind: String,
+    state: &'static str,
+    evidence: String,
+    checked: u64,
+}
+
+/// An error on its way to JavaScript.
+#[derive(Serialize, Default)]
+pub struct Thrown {
+    code: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+}
+
+pub fn open_options(value: JsValue) -> Result<storage::OpenOptions, JsValue> {
+    let given: OpenOptions = from_js(value)?;
+    let durability = match given.durability.as_deref() {
+        None | Some("strict") => Durability::Strict,
+        Some("relaxed") => Durability::Relaxed,
+        Some(other) => return Err(unknown("durability", other, "strict and relaxed")),
+    };
+    let verification = match given.verification.as_deref() {
+        None | Some("always") => Verification::Always,
+        Some("on-first-read") => Verification::OnFirstRead,
+        Some("never") => Verification::Never,
+        Some(other) => return Err(unknown("verification", other, "always, on-first-read and never")),
+    };
+    let offline = match (given.disabled, given.force_fallback) {
+        (true, _) => OfflineReason::Disabled,
+        (_, true) => OfflineReason::ForceFallback,
+        _ => OfflineReason::NoRemotes,
+    };
+    let layout = given.layout.map_or(Ok(unixfs::Layout::default()), layout)?;
+    Ok(storage::OpenOptions { layout, durability, verification, offline, ..storage::OpenOptions::default() })
+}
+
+pub fn store_options(value: JsValue) -> Result<storage::StoreOptions, JsValue> {
+    let given: StoreOptions = from_js(value)?;
+    let layout = given.layout.map(layout).transpose()?;
+    Ok(storage::StoreOptions { filename: given.filename, pin: given.pin, layout })
+}
+
+pub fn cache_config(value: JsValue) -> Result<storage::CacheConfig, JsValue> {
+    let given: CacheConfig = from_js(value)?;
+    if let Some(other) = given.policy.as_deref().filter(|policy| *policy != "lru") {
+        return Err(unknown("policy", other, "lru"));
+    }
+    // Casting Infinity gives u64::MAX, which takes the limit away.
+    let bytes = |value: f64| value as u64;
+    Ok(storage::CacheConfig {
+        memory_bytes: given.memory_bytes.map(bytes),
+        disk_bytes: given.disk_bytes.map(bytes),
+        policy: None,
+    })
+}
+
+fn layout(given: Layout) -> Result<unixfs::Layout, JsValue> {
+    let profile = given.profile.as_deref().map(Profile::from_name).transpose().map_err(Thrown::from)?;
+    let base = unixfs::Layout::from(profile.unwrap_or_default());
+    let hash = match given.hash.as_deref() {
+        None => base.hash,
+        Some(name) => HashFunction::ALL
+            .into_iter()
+            .find(|hash| hash.to_string() == name)
+            .ok_or_else(|| unknown("hash", name, "sha2-256, sha2-512 and blake3"))?,
+    };
+    let wanted = unixfs::Layout {
+        chunk_bytes: given.chunk_size.map_or(base.chunk_bytes, |size| size as usize),
+        width: given.width.map_or(base.width, |width| width as usize),
+        raw_leaves: given.raw_leaves.unwrap_or(base.raw_leaves),
+        hash,
+        ..base
+    };
+    Ok(wanted.check().map_err(Thrown::from)?)
+}
+
+fn unknown(what: &str, given: &str, known: &str) -> JsValue {
+    Thrown::from(Error::InvalidArgument(format!("no {what} {given:?}; there are {known}"))).into()
+}
+
+fn from_js<T: Default + for<'de> Deserialize<'de>>(value: JsValue) -> Result<T, JsValue> {
+    if value.is_undefined() || value.is_null() {
+        return Ok(T::default());
+    }
+    serde_wasm_bindgen::from_value(value)
+        .map_err(|error| Thrown::from(Error::InvalidArgument(format!("options: {error}"))).into())
+}
+
+pub fn to_js<T: Serialize>(value: &T) -> Result<JsValue, JsValue> {
+    Ok(serde_wasm_bindgen::to_value(value)?)
+}
+
+impl From<StoredRoot> for FileInfo {
+    fn from(stored: StoredRoot) -> Self {
+        FileInfo {
+            cid: stored.root.cid.to_string(),
+            filename: stored.root.filename,
+            size: stored.root.size,
+            modified: stored.root.modified,
+            pinned: stored.pinned,
+            profile: stored.root.profile.map(Profile::name),
+        }
+    }
+}
+
+impl From<storage::Status> for Status {
+    fn from(status: storage::Status) -> Self {
+        let backends = status.backends.into_iter().map(|report| Backend {
+            name: report.name,
+            kind: report.kind,
+            state: match report.state {
+                BackendState::Available => "available",
+                BackendState::Degraded => "degraded",
+                BackendState::Unavailable => "unavailable",
+                BackendState::Disabled => "disabled",
+            },
+            evidence: report.evidence,
+            checked: report.checked,
+        });
+        Status {
+            backends: backends.collect(),
+            local_only: status.local_only.map(reason_name),
+            blocks: status.usage.blocks,
+            bytes: status.usage.bytes,
+            roots: status.usage.roots,
+            pinned: status.usage.pinned,
+            quarantined: status.usage.quarantined,
+            disk_limit: status.disk_limit,
+            memory_limit: status.memory_limit,
+            memory_bytes: status.memory_bytes,
+            memory_hits: status.memory_hits,
+            memory_misses: status.memory_misses,
+        }
+    }
+}
+
+fn reason_name(reason: OfflineReason) -> &'static str {
+    match reason {
+        OfflineReason::NoRemotes => "no-remotes",
+        OfflineReason::ForceFallback => "force-fallback",
+        OfflineReason::Disabled => "disabled",
+        OfflineReason::NoNetwork => "no-network",
+    }
+}
+
+impl From<Error> for Thrown {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        let thrown = Thrown { message, ..Thrown::default() };
+        match error {
+            Error::InvalidCid { .. } => Thrown { code: "invalid-cid", ..thrown },
+            Error::InvalidArgument(_) => Thrown { code: "invalid-argument", ..thrown },
+            Error::NotFound(cid) => Thrown { code: "not-found", cid: Some(cid.to_string()), ..thrown },
+            Error::NotAvailableOffline { cid, reason } => Thrown {
+                code: "not-available-offline",
+                cid: Some(cid.to_string()),
+                reason: Some(reason_name(reason)),
+                ..thrown
+            },
+            Error::Integrity(cid) => Thrown { code: "integrity", cid: Some(cid.to_string()), ..thrown },
+            Error::QuotaExceeded { needed, limit } => {
+                Thrown { code: "quota-exceeded", needed: Some(needed), limit: Some(limit), ..thrown }
+            }
+            Error::Corrupt { cid, .. } => Thrown { code: "corrupt", cid: cid.map(|cid| cid.to_string()), ..thrown },
+            Error::Denied(_) => Thrown { code: "denied", ..thrown },
+            Error::Locked(_) => Thrown { code: "locked", ..thrown },
+            Error::Unsupported(_) => Thrown { code: "unsupported", ..thrown },
+            Error::Cancelled => Thrown { code: "cancelled", ..thrown },
+            Error::Io(_) => Thrown { code: "io", ..thrown },
+        }
+    }
+}
+
+impl From<Thrown> for JsValue {
+    fn from(thrown: Thrown) -> Self {
+        to_js(&thrown).unwrap_or_else(|error| error)
+    }
+}

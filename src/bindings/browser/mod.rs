@@ -1,0 +1,203 @@
+//! The browser binding: what `npm/index.js` wraps. Arguments and results are plain values; errors are thrown as objects
+//! `{ code, message, ... }`, of which the package makes its error classes.
+
+mod convert;
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use futures_util::lock::Mutex;
+use js_sys::{Array, Uint8Array};
+use wasm_bindgen::prelude::*;
+
+use self::convert::{FileInfo, Thrown};
+use crate::{
+    block,
+    platform::browser::{BrowserClock, BrowserHasher},
+    storage::{self, MAX_PAGE, Storage},
+    tier::IdbTier,
+};
+
+type Outcome<T> = Result<T, JsValue>;
+
+/// An open store.
+#[wasm_bindgen]
+pub struct Engine {
+    storage: Storage,
+    tier: Rc<IdbTier>,
+}
+
+/// A file being stored.
+#[wasm_bindgen]
+pub struct Writer {
+    writer: Rc<Mutex<storage::Writer>>,
+}
+
+/// A file being read.
+#[wasm_bindgen]
+pub struct Reader {
+    size: f64,
+    remaining: f64,
+    reader: Rc<Mutex<storage::Reader>>,
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Opens the store of this name.
+    pub async fn open(name: String, options: JsValue) -> Outcome<Engine> {
+        let options = convert::open_options(options)?;
+        let tier = Rc::new(IdbTier::open(&name).await.map_err(Thrown::from)?);
+        let storage = Storage::new(tier.clone(), Rc::new(BrowserHasher), Rc::new(BrowserClock), options);
+        Ok(Engine { storage: storage.map_err(Thrown::from)?, tier })
+    }
+
+    /// Stores one file that is in memory.
+    pub async fn store(&self, data: Uint8Array, options: JsValue) -> Outcome<JsValue> {
+        let options = convert::store_options(options)?;
+        let stored = self.storage.store(data.to_vec(), options).await.map_err(Thrown::from)?;
+        convert::to_js(&FileInfo::from(stored))
+    }
+
+    /// Stores many small files in one commit. Each is `[bytes, options]`.
+    #[wasm_bindgen(js_name = storeMany)]
+    pub async fn store_many(&self, files: Array) -> Outcome<JsValue> {
+        let mut taken = Vec::with_capacity(files.length() as usize);
+        for file in files.iter() {
+            let pair = Array::from(&file);
+            let bytes = Uint8Array::new(&pair.get(0)).to_vec();
+            taken.push((Bytes::from(bytes), convert::store_options(pair.get(1))?));
+        }
+        let stored = self.storage.store_many(taken).await.map_err(Thrown::from)?;
+        convert::to_js(&stored.into_iter().map(FileInfo::from).collect::<Vec<_>>())
+    }
+
+    /// Starts storing one file.
+    pub fn writer(&self, options: JsValue) -> Outcome<Writer> {
+        let writer = self.storage.writer(convert::store_options(options)?).map_err(Thrown::from)?;
+        Ok(Writer { writer: Rc::new(Mutex::new(writer)) })
+    }
+
+    /// Starts reading a file.
+    pub async fn reader(&self, cid: String, offset: f64, length: Option<f64>) -> Outcome<Reader> {
+        let cid = block::parse(&cid).map_err(Thrown::from)?;
+        let length = length.map(|length| length as u64);
+        let reader = self.storage.reader(&cid, offset as u64, length).await.map_err(Thrown::from)?;
+        Ok(Reader {
+            size: reader.size() as f64,
+            remaining: reader.remaining() as f64,
+            reader: Rc::new(Mutex::new(reader)),
+        })
+    }
+
+    /// What is known of a stored root.
+    pub async fn stat(&self, cid: String) -> Outcome<JsValue> {
+        let cid = block::parse(&cid).map_err(Thrown::from)?;
+        convert::to_js(&FileInfo::from(self.storage.stat(&cid).await.map_err(Thrown::from)?))
+    }
+
+    /// A page of stored roots.
+    #[wasm_bindgen(js_name = listFiles)]
+    pub async fn list_files(&self, path: String, after: Option<String>, limit: u32) -> Outcome<JsValue> {
+        let after = after.map(|cid| block::parse(&cid)).transpose().map_err(Thrown::from)?;
+        let limit = (limit as usize).min(MAX_PAGE + 1);
+        let page = self.storage.list_files(&path, after.as_ref(), limit).await.map_err(Thrown::from)?;
+        convert::to_js(&page.into_iter().map(FileInfo::from).collect::<Vec<_>>())
+    }
+
+    /// Whether it is held locally.
+    pub async fn exists(&self, cid: String) -> Outcome<bool> {
+        let cid = block::parse(&cid).map_err(Thrown::from)?;
+        Ok(self.storage.exists(&cid).await.map_err(Thrown::from)?)
+    }
+
+    /// Forgets a root.
+    pub async fn delete(&self, cid: String) -> Outcome<()> {
+        let cid = block::parse(&cid).map_err(Thrown::from)?;
+        Ok(self.storage.delete(&cid).await.map_err(Thrown::from)?)
+    }
+
+    /// Pins a root.
+    pub async fn pin(&self, cid: String) -> Outcome<()> {
+        let cid = block::parse(&cid).map_err(Thrown::from)?;
+        Ok(self.storage.pin(&cid).await.map_err(Thrown::from)?)
+    }
+
+    /// Unpins a root.
+    pub async fn unpin(&self, cid: String) -> Outcome<()> {
+        let cid = block::parse(&cid).map_err(Thrown::from)?;
+        Ok(self.storage.unpin(&cid).await.map_err(Thrown::from)?)
+    }
+
+    /// The state of the store.
+    #[wasm_bindgen(js_name = backendStatus)]
+    pub async fn backend_status(&self) -> Outcome<JsValue> {
+        convert::to_js(&convert::Status::from(self.storage.backend_status().await))
+    }
+
+    /// Whether a remote can be used now.
+    #[wasm_bindgen(js_name = isAvailable)]
+    pub fn is_available(&self) -> bool {
+        self.storage.is_available()
+    }
+
+    /// Sets limits.
+    #[wasm_bindgen(js_name = configureCache)]
+    pub fn configure_cache(&self, config: JsValue) -> Outcome<()> {
+        self.storage.configure_cache(convert::cache_config(config)?);
+        Ok(())
+    }
+
+    /// Makes everything acknowledged survive a power cut.
+    pub async fn flush(&self) -> Outcome<()> {
+        Ok(self.storage.flush().await.map_err(Thrown::from)?)
+    }
+
+    /// Closes the database.
+    pub fn close(&self) {
+        self.tier.close();
+    }
+}
+
+#[wasm_bindgen]
+impl Writer {
+    /// Takes the next bytes; settles when there is room for more.
+    pub async fn write(&self, bytes: Uint8Array) -> Outcome<()> {
+        let writer = self.writer.clone();
+        Ok(writer.lock().await.write(bytes.to_vec().into()).await.map_err(Thrown::from)?)
+    }
+
+    /// Ends the file and commits it.
+    pub async fn finish(&self) -> Outcome<JsValue> {
+        let writer = self.writer.clone();
+        let stored = writer.lock().await.finish().await.map_err(Thrown::from)?;
+        convert::to_js(&FileInfo::from(stored))
+    }
+
+    /// Gives up; nothing is stored.
+    pub async fn abort(&self) {
+        let writer = self.writer.clone();
+        writer.lock().await.abort().await;
+    }
+}
+
+#[wasm_bindgen]
+impl Reader {
+    /// Bytes of the whole file.
+    #[wasm_bindgen(getter)]
+    pub fn size(&self) -> f64 {
+        self.size
+    }
+
+    /// Bytes of the range, at its start.
+    #[wasm_bindgen(getter)]
+    pub fn length(&self) -> f64 {
+        self.remaining
+    }
+
+    /// The next bytes, or undefined at the end.
+    pub async fn next(&self) -> Outcome<Option<Uint8Array>> {
+        let reader = self.reader.clone();
+        let bytes = reader.lock().await.next().await.map_err(Thrown::from)?;
+        Ok(bytes.map(|bytes| Uint8Array::from(bytes.as_ref())))
+    }
+}

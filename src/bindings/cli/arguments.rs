@@ -1,0 +1,176 @@
+//! What the command line asks for.
+
+use lexopt::prelude::*;
+
+use crate::{
+    storage::OpenOptions,
+    tier::Durability,
+    unixfs::{Layout, Profile},
+};
+
+const HELP: &str = "\
+Local-first, content-addressed storage.
+
+Usage: ipfs-kit-storage [--store DIR] [--json] COMMAND
+
+Commands:
+  store FILE...        store files and print their CIDs; `-` is standard input
+      --profile NAME     how a file becomes blocks, and so which CID it gets:
+                         unixfs-v1-2025 (default) or unixfs-v0-2015
+      --pin              pin what is stored
+      --name NAME        list it under this name (one FILE only; default: the file's own)
+  retrieve CID         write a file to standard output
+      -o, --output FILE  write it there instead
+      --offset N         from byte N
+      --length N         at most N bytes
+  ls                   list what is stored
+  stat CID             what is known of a stored file
+  exists CID           print true or false
+  rm CID...            forget files, and drop the blocks that only they used
+  pin CID...           protect files against rm and eviction
+  unpin CID...         take that protection away
+  status               the state of the store and of each backend
+
+Options:
+  --store DIR          the folder of the store (default: $IPFS_KIT_CACHE_DIR)
+  --json               print one JSON object a line; errors too, on standard error
+  --durability LEVEL   strict (default: survives a power cut) or relaxed (survives a kill)
+  -h, --help           print this
+  -V, --version        print the version
+
+Exit codes: 0 done; 1 failed or refused, standard error says why. (WASI hosts pass on no others.)
+
+The folder must be one that the host has opened, for instance:
+  wasmtime run --dir STORE::/store --dir .::/in ipfs-kit-storage.cli.wasm --store /store store /in/FILE
+";
+
+/// What to do.
+pub enum Asked {
+    /// Print a text: the help, the version.
+    Text(String),
+    /// Run a command.
+    Run(Invocation),
+}
+
+/// A command and what holds for all of them.
+pub struct Invocation {
+    pub json: bool,
+    pub store: Store,
+    pub command: Command,
+}
+
+/// Which store, and how to open it.
+pub struct Store {
+    pub directory: Option<String>,
+    pub options: OpenOptions,
+}
+
+pub enum Command {
+    Store { files: Vec<String>, pin: bool, name: Option<String> },
+    Retrieve { cid: String, output: Option<String>, offset: u64, length: Option<u64> },
+    List,
+    Stat { cid: String },
+    Exists { cid: String },
+    Remove { cids: Vec<String> },
+    Pin { cids: Vec<String> },
+    Unpin { cids: Vec<String> },
+    Status,
+}
+
+/// Every option, as far as it was given.
+#[derive(Default)]
+struct Given {
+    directory: Option<String>,
+    json: bool,
+    profile: Option<Profile>,
+    durability: Durability,
+    pin: bool,
+    name: Option<String>,
+    output: Option<String>,
+    offset: u64,
+    length: Option<u64>,
+    values: Vec<String>,
+}
+
+/// Reads the arguments, without the program's name.
+pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::Error> {
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut given = Given::default();
+    let mut verb: Option<String> = None;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Asked::Text(HELP.into())),
+            Short('V') | Long("version") => {
+                return Ok(Asked::Text(format!("ipfs-kit-storage {}\n", env!("CARGO_PKG_VERSION"))));
+            }
+            Long("store") => given.directory = Some(parser.value()?.string()?),
+            Long("json") => given.json = true,
+            Long("durability") => {
+                given.durability = match parser.value()?.string()?.as_str() {
+                    "strict" => Durability::Strict,
+                    "relaxed" => Durability::Relaxed,
+                    other => return Err(format!("no durability {other:?}; there are strict and relaxed").into()),
+                }
+            }
+            Long("profile") => {
+                let name = parser.value()?.string()?;
+                given.profile = Some(Profile::from_name(&name).map_err(|error| error.to_string())?);
+            }
+            Long("pin") => given.pin = true,
+            Long("name") => given.name = Some(parser.value()?.string()?),
+            Short('o') | Long("output") => given.output = Some(parser.value()?.string()?),
+            Long("offset") => given.offset = parser.value()?.parse()?,
+            Long("length") => given.length = Some(parser.value()?.parse()?),
+            Value(value) if verb.is_none() => verb = Some(value.string()?),
+            Value(value) => given.values.push(value.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let Some(verb) = verb else { return Err("no command given".into()) };
+    let options = OpenOptions {
+        layout: given.profile.map_or_else(Layout::default, Layout::from),
+        durability: given.durability,
+        ..OpenOptions::default()
+    };
+    let store = Store { directory: given.directory.take(), options };
+    let json = given.json;
+    Ok(Asked::Run(Invocation { json, store, command: command(&verb, given)? }))
+}
+
+fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
+    let several = |values: Vec<String>, what: &str| match values.as_slice() {
+        [] => Err(lexopt::Error::from(format!("{verb} needs a {what}"))),
+        _ => Ok(values),
+    };
+    let one = |values: Vec<String>| match <[String; 1]>::try_from(values) {
+        Ok([cid]) => Ok(cid),
+        Err(values) => Err(lexopt::Error::from(format!("{verb} takes one CID, not {}", values.len()))),
+    };
+    let none = |values: Vec<String>| match values.first() {
+        None => Ok(()),
+        Some(value) => Err(lexopt::Error::from(format!("{verb} takes no argument {value:?}"))),
+    };
+    Ok(match verb {
+        "store" => {
+            let files = several(given.values, "FILE")?;
+            if given.name.is_some() && files.len() > 1 {
+                return Err("--name goes with one FILE only".into());
+            }
+            Command::Store { files, pin: given.pin, name: given.name }
+        }
+        "retrieve" => Command::Retrieve {
+            cid: one(given.values)?,
+            output: given.output,
+            offset: given.offset,
+            length: given.length,
+        },
+        "ls" => none(given.values).map(|()| Command::List)?,
+        "stat" => Command::Stat { cid: one(given.values)? },
+        "exists" => Command::Exists { cid: one(given.values)? },
+        "rm" => Command::Remove { cids: several(given.values, "CID")? },
+        "pin" => Command::Pin { cids: several(given.values, "CID")? },
+        "unpin" => Command::Unpin { cids: several(given.values, "CID")? },
+        "status" => none(given.values).map(|()| Command::Status)?,
+        other => return Err(format!("no command {other:?}").into()),
+    })
+}

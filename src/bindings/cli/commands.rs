@@ -1,0 +1,231 @@
+//! The commands.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{
+    arguments::{Command, Store},
+    output::{Output, size},
+    world::wasi::cli::stdin,
+};
+use crate::{
+    bindings::wasi,
+    block::{self, Cid},
+    error::{Error, Result},
+    platform::{
+        files::RandomAccessFile,
+        wasi::{files::WasiFile, host::wasi::io::streams::StreamError, run as wait},
+    },
+    storage::{BackendState, MAX_PAGE, Storage, StoreOptions},
+    tier::StoredRoot,
+};
+
+/// Read from a file, or from standard input, at a time.
+const READ_BYTES: usize = 4 * 1024 * 1024;
+
+/// Runs a command.
+pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
+    let storage = wasi::open(store.directory, false, store.options)?;
+    let done = match command {
+        Command::Store { files, pin, name } => {
+            files.iter().try_for_each(|file| store_one(&storage, file, pin, name.clone(), output))
+        }
+        Command::Retrieve { cid, output: to, offset, length } => {
+            retrieve(&storage, &block::parse(&cid)?, to, offset, length, output)
+        }
+        Command::List => list(&storage, output),
+        Command::Stat { cid } => {
+            let stored = wait(storage.stat(&block::parse(&cid)?))?;
+            output.line(object(&stored), &lines(&stored))
+        }
+        Command::Exists { cid } => {
+            let exists = wait(storage.exists(&block::parse(&cid)?))?;
+            output.line(json!({ "cid": cid, "exists": exists }), if exists { "true" } else { "false" })
+        }
+        Command::Remove { cids } => each(&cids, "removed", output, |cid| wait(storage.delete(cid))),
+        Command::Pin { cids } => each(&cids, "pinned", output, |cid| wait(storage.pin(cid))),
+        Command::Unpin { cids } => each(&cids, "unpinned", output, |cid| wait(storage.unpin(cid))),
+        Command::Status => status(&storage, output),
+    };
+    // Even when a later file failed: those before it were acknowledged.
+    done.and(wait(storage.flush()))
+}
+
+fn store_one(storage: &Storage, file: &str, pin: bool, name: Option<String>, output: &Output) -> Result<()> {
+    let own_name = || file.rsplit('/').next().filter(|name| !name.is_empty() && file != "-").map(str::to_owned);
+    let filename = name.or_else(own_name);
+    let mut writer = storage.writer(StoreOptions { filename, pin, layout: None })?;
+    if file == "-" {
+        let input = stdin::get_stdin();
+        loop {
+            match input.blocking_read(READ_BYTES as u64) {
+                Ok(bytes) => wait(writer.write(bytes.into()))?,
+                Err(StreamError::Closed) => break,
+                Err(StreamError::LastOperationFailed(error)) => {
+                    return Err(Error::Io(format!("cannot read standard input: {}", error.to_debug_string())));
+                }
+            }
+        }
+    } else {
+        let input = WasiFile::open(file)?;
+        let total = input.len()?;
+        let mut done = 0;
+        loop {
+            let bytes = input.read_at(done, READ_BYTES)?;
+            if bytes.is_empty() {
+                break;
+            }
+            done += bytes.len() as u64;
+            wait(writer.write(bytes.into()))?;
+            output.progress(file, done, total);
+        }
+    }
+    let stored = wait(writer.finish())?;
+    output.clear_progress();
+    let label = stored.root.filename.as_deref().unwrap_or_default();
+    output.line(object(&stored), format!("{} {label}", stored.root.cid).trim_end())
+}
+
+fn retrieve(
+    storage: &Storage,
+    cid: &Cid,
+    to: Option<String>,
+    offset: u64,
+    length: Option<u64>,
+    output: &Output,
+) -> Result<()> {
+    let mut reader = wait(storage.reader(cid, offset, length))?;
+    let total = reader.remaining();
+    let mut done = 0;
+    let mut copy = |take: &mut dyn FnMut(u64, &Bytes) -> Result<()>| -> Result<()> {
+        while let Some(bytes) = wait(reader.next())? {
+            take(done, &bytes)?;
+            done += bytes.len() as u64;
+            output.progress(to.as_deref().unwrap_or_default(), done, if to.is_some() { total } else { 0 });
+        }
+        Ok(())
+    };
+    match &to {
+        None => copy(&mut |_, bytes| output.bytes(bytes)),
+        Some(path) => {
+            let file = WasiFile::create(path)?;
+            copy(&mut |at, bytes| file.write_at(at, bytes))?;
+            file.sync()?;
+            output.clear_progress();
+            output.line(
+                json!({ "cid": cid.to_string(), "size": total, "output": path }),
+                &format!("{} to {path}", size(total)),
+            )
+        }
+    }
+}
+
+fn list(storage: &Storage, output: &Output) -> Result<()> {
+    let mut after: Option<Cid> = None;
+    loop {
+        let page = wait(storage.list_files("/", after.as_ref(), MAX_PAGE))?;
+        for stored in &page {
+            let pin = if stored.pinned { "pinned" } else { "-" };
+            let name = stored.root.filename.as_deref().unwrap_or("-");
+            let modified = time(stored.root.modified);
+            let line = format!("{} {:>10} {modified} {pin:<6} {name}", stored.root.cid, size(stored.root.size));
+            output.line(object(stored), &line)?;
+        }
+        match page.last() {
+            Some(last) if page.len() == MAX_PAGE => after = Some(last.root.cid),
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn each(cids: &[String], done: &str, output: &Output, act: impl Fn(&Cid) -> Result<()>) -> Result<()> {
+    for text in cids {
+        let cid = block::parse(text)?;
+        act(&cid)?;
+        output.line(json!({ "cid": cid.to_string(), done: true }), &format!("{done} {cid}"))?;
+    }
+    Ok(())
+}
+
+fn status(storage: &Storage, output: &Output) -> Result<()> {
+    let status = wait(async { Ok(storage.backend_status().await) })?;
+    let state = |state: BackendState| match state {
+        BackendState::Available => "available",
+        BackendState::Degraded => "degraded",
+        BackendState::Unavailable => "unavailable",
+        BackendState::Disabled => "disabled",
+    };
+    let backends: Vec<Value> = status
+        .backends
+        .iter()
+        .map(|backend| {
+            json!({
+                "name": backend.name, "kind": backend.kind, "state": state(backend.state),
+                "evidence": backend.evidence, "checked": backend.checked,
+            })
+        })
+        .collect();
+    let reason = status.local_only.map(|reason| reason.to_string());
+    let usage = status.usage;
+    let recovery = status.recovery;
+    let object = json!({
+        "backends": backends, "local_only": reason, "blocks": usage.blocks, "bytes": usage.bytes,
+        "roots": usage.roots, "pinned": usage.pinned, "quarantined": usage.quarantined,
+        "recovery": {
+            "replayed": recovery.replayed, "truncated_bytes": recovery.truncated_bytes,
+            "quarantined": recovery.quarantined,
+        },
+    });
+    let mut text = String::new();
+    for backend in &status.backends {
+        text += &format!("{} ({}): {}, {}\n", backend.name, backend.kind, state(backend.state), backend.evidence);
+    }
+    if let Some(reason) = reason {
+        text += &format!("local only: {reason}\n");
+    }
+    text += &format!("files: {}, {} of them pinned\n", usage.roots, usage.pinned);
+    text += &format!("blocks: {}, {}\n", usage.blocks, size(usage.bytes));
+    text += &format!("quarantined: {}\n", usage.quarantined);
+    text += &format!(
+        "last opening: {} records after the checkpoint, {} of torn writes cut off",
+        recovery.replayed,
+        size(recovery.truncated_bytes)
+    );
+    output.line(object, &text)
+}
+
+fn object(stored: &StoredRoot) -> Value {
+    json!({
+        "cid": stored.root.cid.to_string(), "filename": stored.root.filename, "size": stored.root.size,
+        "modified": stored.root.modified, "pinned": stored.pinned,
+        "profile": stored.root.profile.map(|profile| profile.name()),
+    })
+}
+
+fn lines(stored: &StoredRoot) -> String {
+    format!(
+        "cid:      {}\nfilename: {}\nsize:     {} bytes\nmodified: {}\npinned:   {}\nprofile:  {}",
+        stored.root.cid,
+        stored.root.filename.as_deref().unwrap_or("-"),
+        stored.root.size,
+        time(stored.root.modified),
+        stored.pinned,
+        stored.root.profile.map_or("-", |profile| profile.name()),
+    )
+}
+
+/// ISO 8601 in UTC, to the second. (Civil date from days: Howard Hinnant's algorithm.)
+fn time(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    let days = (seconds / 86_400) as i64 + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}

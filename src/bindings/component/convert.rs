@@ -1,0 +1,156 @@
+//! Between the types of `wit/types.wit` and the facade's.
+
+use super::world::ipfs_kit::storage::types as wit;
+use crate::{
+    error::{self, OfflineReason},
+    hash::HashFunction,
+    storage::{self, BackendState, EvictionPolicy, Verification},
+    tier::{Durability, StoredRoot},
+    unixfs::{Layout, Profile},
+};
+
+pub fn open_options(options: &wit::OpenOptions) -> error::Result<storage::OpenOptions> {
+    Ok(storage::OpenOptions {
+        layout: options.layout.as_ref().map_or(Ok(Layout::default()), layout)?,
+        durability: match options.durability {
+            None | Some(wit::Durability::Strict) => Durability::Strict,
+            Some(wit::Durability::Relaxed) => Durability::Relaxed,
+        },
+        verification: match options.verification {
+            None | Some(wit::Verification::Always) => Verification::Always,
+            Some(wit::Verification::OnFirstRead) => Verification::OnFirstRead,
+            Some(wit::Verification::Never) => Verification::Never,
+        },
+        ..storage::OpenOptions::default()
+    })
+}
+
+pub fn store_options(options: wit::StoreOptions) -> error::Result<storage::StoreOptions> {
+    Ok(storage::StoreOptions {
+        filename: options.filename,
+        pin: options.pin,
+        layout: options.layout.as_ref().map(layout).transpose()?,
+    })
+}
+
+fn layout(wanted: &wit::Layout) -> error::Result<Layout> {
+    let base = Layout::from(match wanted.profile {
+        wit::Profile::UnixfsV12025 => Profile::UnixfsV1_2025,
+        wit::Profile::UnixfsV02015 => Profile::UnixfsV0_2015,
+    });
+    let hash = wanted.hash.map(|hash| match hash {
+        wit::HashFunction::Sha2256 => HashFunction::Sha2_256,
+        wit::HashFunction::Sha2512 => HashFunction::Sha2_512,
+        wit::HashFunction::Blake3 => HashFunction::Blake3,
+    });
+    Layout {
+        chunk_bytes: wanted.chunk_size.map_or(base.chunk_bytes, |size| size as usize),
+        width: wanted.width.map_or(base.width, |width| width as usize),
+        raw_leaves: wanted.raw_leaves.unwrap_or(base.raw_leaves),
+        hash: hash.unwrap_or(base.hash),
+        ..base
+    }
+    .check()
+}
+
+impl From<StoredRoot> for wit::FileInfo {
+    fn from(stored: StoredRoot) -> Self {
+        wit::FileInfo {
+            cid: stored.root.cid.to_string(),
+            filename: stored.root.filename,
+            size: stored.root.size,
+            modified: stored.root.modified,
+            pinned: stored.pinned,
+            profile: stored.root.profile.map(|profile| match profile {
+                Profile::UnixfsV1_2025 => wit::Profile::UnixfsV12025,
+                Profile::UnixfsV0_2015 => wit::Profile::UnixfsV02015,
+            }),
+        }
+    }
+}
+
+impl From<OfflineReason> for wit::OfflineReason {
+    fn from(reason: OfflineReason) -> Self {
+        match reason {
+            OfflineReason::NoRemotes => wit::OfflineReason::NoRemotes,
+            OfflineReason::ForceFallback => wit::OfflineReason::ForceFallback,
+            OfflineReason::Disabled => wit::OfflineReason::Disabled,
+            OfflineReason::NoNetwork => wit::OfflineReason::NoNetwork,
+        }
+    }
+}
+
+impl From<storage::Status> for wit::Status {
+    fn from(status: storage::Status) -> Self {
+        wit::Status {
+            backends: status.backends.into_iter().map(wit::BackendReport::from).collect(),
+            local_only: status.local_only.map(wit::OfflineReason::from),
+            blocks: status.usage.blocks,
+            bytes: status.usage.bytes,
+            roots: status.usage.roots,
+            pinned: status.usage.pinned,
+            quarantined: status.usage.quarantined,
+            disk_limit: status.disk_limit,
+            memory_limit: status.memory_limit,
+            memory_bytes: status.memory_bytes,
+            memory_hits: status.memory_hits,
+            memory_misses: status.memory_misses,
+            recovery: wit::RecoveryReport {
+                replayed: status.recovery.replayed,
+                truncated_bytes: status.recovery.truncated_bytes,
+                quarantined: status.recovery.quarantined,
+            },
+        }
+    }
+}
+
+impl From<storage::BackendReport> for wit::BackendReport {
+    fn from(report: storage::BackendReport) -> Self {
+        wit::BackendReport {
+            name: report.name,
+            kind: report.kind,
+            state: match report.state {
+                BackendState::Available => wit::BackendState::Available,
+                BackendState::Degraded => wit::BackendState::Degraded,
+                BackendState::Unavailable => wit::BackendState::Unavailable,
+                BackendState::Disabled => wit::BackendState::Disabled,
+            },
+            evidence: report.evidence,
+            checked: report.checked,
+        }
+    }
+}
+
+impl From<wit::CacheConfig> for storage::CacheConfig {
+    fn from(config: wit::CacheConfig) -> Self {
+        storage::CacheConfig {
+            memory_bytes: config.memory_bytes,
+            disk_bytes: config.disk_bytes,
+            policy: config.policy.map(|wit::EvictionPolicy::Lru| EvictionPolicy::Lru),
+        }
+    }
+}
+
+impl From<error::Error> for wit::Error {
+    fn from(error: error::Error) -> Self {
+        use error::Error as E;
+        match error {
+            E::InvalidCid { reason } => wit::Error::InvalidCid(reason),
+            E::InvalidArgument(problem) => wit::Error::InvalidArgument(problem),
+            E::NotFound(cid) => wit::Error::NotFound(cid.to_string()),
+            E::NotAvailableOffline { cid, reason } => {
+                wit::Error::NotAvailableOffline(wit::Offline { cid: cid.to_string(), reason: reason.into() })
+            }
+            E::Integrity(cid) => wit::Error::Integrity(cid.to_string()),
+            E::QuotaExceeded { needed, limit } => wit::Error::QuotaExceeded(wit::Quota { needed, limit }),
+            E::Corrupt { cid, detail } => {
+                wit::Error::Corrupt(wit::Corruption { cid: cid.map(|cid| cid.to_string()), detail })
+            }
+            E::Denied(reason) => wit::Error::Denied(reason),
+            E::Locked(reason) => wit::Error::Locked(reason),
+            E::Unsupported(what) => wit::Error::Unsupported(what),
+            E::Cancelled => wit::Error::Cancelled,
+            E::Io(failure) => wit::Error::Io(failure),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The component: world `local` of `wit/`.
+#![allow(unsafe_code)] // in what `export!` generates
+
+mod convert;
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+
+#[allow(missing_docs, unsafe_code, clippy::all, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+mod world {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "local",
+        generate_all,
+        with: {
+            "wasi:filesystem/types@0.2.12": crate::platform::wasi::host::wasi::filesystem::types,
+            "wasi:filesystem/preopens@0.2.12": crate::platform::wasi::host::wasi::filesystem::preopens,
+            "wasi:clocks/wall-clock@0.2.12": crate::platform::wasi::host::wasi::clocks::wall_clock,
+            "wasi:cli/environment@0.2.12": crate::platform::wasi::host::wasi::cli::environment,
+            "wasi:io/error@0.2.12": crate::platform::wasi::host::wasi::io::error,
+            "wasi:io/poll@0.2.12": crate::platform::wasi::host::wasi::io::poll,
+            "wasi:io/streams@0.2.12": crate::platform::wasi::host::wasi::io::streams,
+        },
+    });
+}
+
+use self::world::{
+    export,
+    exports::ipfs_kit::storage::storage::{Guest, GuestHandle, GuestReader, GuestWriter, Handle, Reader, Writer},
+    ipfs_kit::storage::types::{CacheConfig, Error, FileInfo, FilePage, OpenOptions, Status, StoreOptions},
+};
+use super::wasi;
+use crate::{
+    block,
+    platform::wasi::run,
+    storage::{self, MAX_PAGE, Storage},
+};
+
+struct Component;
+export!(Component with_types_in world);
+
+impl Guest for Component {
+    type Handle = OpenStore;
+    type Writer = OpenWriter;
+    type Reader = OpenReader;
+}
+
+struct OpenStore(Storage);
+struct OpenWriter(RefCell<storage::Writer>);
+struct OpenReader(RefCell<Reading>);
+
+struct Reading {
+    reader: storage::Reader,
+    /// What one block gave and the caller has not taken yet.
+    rest: Bytes,
+}
+
+impl GuestHandle for OpenStore {
+    fn open(options: OpenOptions) -> Result<Handle, Error> {
+        let settings = convert::open_options(&options)?;
+        let storage = wasi::open(options.directory, options.force_fallback, settings)?;
+        Ok(Handle::new(OpenStore(storage)))
+    }
+
+    fn store(&self, data: Vec<u8>, options: StoreOptions) -> Result<FileInfo, Error> {
+        Ok(run(self.0.store(data, convert::store_options(options)?))?.into())
+    }
+
+    fn store_many(&self, files: Vec<(Vec<u8>, StoreOptions)>) -> Result<Vec<FileInfo>, Error> {
+        let files = files
+            .into_iter()
+            .map(|(data, options)| Ok((data.into(), convert::store_options(options)?)))
+            .collect::<Result<_, crate::Error>>()?;
+        Ok(run(self.0.store_many(files))?.into_iter().map(FileInfo::from).collect())
+    }
+
+    fn create_writer(&self, options: StoreOptions) -> Result<Writer, Error> {
+        let writer = self.0.writer(convert::store_options(options)?)?;
+        Ok(Writer::new(OpenWriter(RefCell::new(writer))))
+    }
+
+    fn retrieve(&self, cid: String) -> Result<Vec<u8>, Error> {
+        let cid = block::parse(&cid)?;
+        Ok(run(self.0.retrieve(&cid))?.into())
+    }
+
+    fn open_reader(&self, cid: String, offset: u64, length: Option<u64>) -> Result<Reader, Error> {
+        let cid = block::parse(&cid)?;
+        let reader = run(self.0.reader(&cid, offset, length))?;
+        Ok(Reader::new(OpenReader(RefCell::new(Reading { reader, rest: Bytes::new() }))))
+    }
+
+    fn stat(&self, cid: String) -> Result<FileInfo, Error> {
+        let cid = block::parse(&cid)?;
+        Ok(run(self.0.stat(&cid))?.into())
+    }
+
+    fn list_files(&self, path: String, after: Option<String>, limit: u32) -> Result<FilePage, Error> {
+        let after = after.map(|cid| block::parse(&cid)).transpose()?;
+        let limit = (limit as usize).min(MAX_PAGE + 1);
+        let files = run(self.0.list_files(&path, after.as_ref(), limit))?;
+        let next = files.last().filter(|_| files.len() == limit).map(|last| last.root.cid.to_string());
+        Ok(FilePage { files: files.into_iter().map(FileInfo::from).collect(), next })
+    }
+
+    fn exists(&self, cid: String) -> Result<bool, Error> {
+        let cid = block::parse(&cid)?;
+        Ok(run(self.0.exists(&cid))?)
+    }
+
+    fn delete(&self, cid: String) -> Result<(), Error> {
+        let cid = block::parse(&cid)?;
+        Ok(run(self.0.delete(&cid))?)
+    }
+
+    fn pin(&self, cid: String) -> Result<(), Error> {
+        let cid = block::parse(&cid)?;
+        Ok(run(self.0.pin(&cid))?)
+    }
+
+    fn unpin(&self, cid: String) -> Result<(), Error> {
+        let cid = block::parse(&cid)?;
+        Ok(run(self.0.unpin(&cid))?)
+    }
+
+    fn backend_status(&self) -> Result<Status, Error> {
+        Ok(run(async { Ok(self.0.backend_status().await) })?.into())
+    }
+
+    fn is_available(&self) -> bool {
+        self.0.is_available()
+    }
+
+    fn configure_cache(&self, config: CacheConfig) -> Result<(), Error> {
+        self.0.configure_cache(config.into());
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), Error> {
+        Ok(run(self.0.flush())?)
+    }
+}
+
+impl Drop for OpenStore {
+    fn drop(&mut self) {
+        // Spares the next opening some work; nothing acknowledged depends on it.
+        let _ = run(self.0.flush());
+    }
+}
+
+impl GuestWriter for OpenWriter {
+    fn write(&self, bytes: Vec<u8>) -> Result<(), Error> {
+        Ok(run(self.0.borrow_mut().write(bytes.into()))?)
+    }
+
+    fn finish(&self) -> Result<FileInfo, Error> {
+        Ok(run(self.0.borrow_mut().finish())?.into())
+    }
+}
+
+impl Drop for OpenWriter {
+    fn drop(&mut self) {
+        let _ = run(async {
+            self.0.borrow_mut().abort().await;
+            Ok(())
+        });
+    }
+}
+
+impl GuestReader for OpenReader {
+    fn size(&self) -> u64 {
+        self.0.borrow().reader.size()
+    }
+
+    fn read(&self, max: u32) -> Result<Vec<u8>, Error> {
+        let reading = &mut *self.0.borrow_mut();
+        if max == 0 {
+            return Err(Error::InvalidArgument("a read of 0 bytes; at least 1".into()));
+        }
+        if reading.rest.is_empty() {
+            reading.rest = run(reading.reader.next())?.unwrap_or_default();
+        }
+        let count = reading.rest.len().min(max as usize);
+        Ok(reading.rest.split_to(count).into())
+    }
+}

@@ -1,0 +1,114 @@
+// SHA-256 by WebCrypto. `digest` holds the thread that calls it, so large buffers go to a pool of workers where there
+// can be one; without (service workers, strict content security policies) they are hashed here, between other tasks.
+
+const WORKER = `
+  postMessage('ready');
+  onmessage = async ({ data: { job, buffers } }) => {
+    try {
+      const digests = await Promise.all(buffers.map((buffer) => crypto.subtle.digest('SHA-256', buffer)));
+      postMessage({ job, digests }, digests);
+    } catch (error) {
+      postMessage({ job, error: String(error) });
+    }
+  };
+`;
+
+/** Buffers smaller than this, together, are not worth a message. */
+const POOL_BYTES = 256 * 1024;
+/** More workers than this gain nothing: the store below is slower than four of them. */
+const MAX_WORKERS = 4;
+
+/** Whether WebCrypto is there: not on pages that are not secure contexts. */
+export function canDigest() {
+  return typeof crypto !== 'undefined' && crypto.subtle !== undefined;
+}
+
+/** The digests of the buffers, one after the other. The buffers are given away. */
+export async function digestAll(buffers) {
+  const total = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+  const workers = total >= POOL_BYTES ? pool() : [];
+  const digests = workers.length > 0 ? await share(workers, buffers) : await inline(buffers);
+  const all = new Uint8Array(32 * digests.length);
+  digests.forEach((digest, at) => all.set(new Uint8Array(digest), 32 * at));
+  return all;
+}
+
+function inline(buffers) {
+  return Promise.all(buffers.map((buffer) => crypto.subtle.digest('SHA-256', buffer)));
+}
+
+/** Each buffer goes to the worker with the fewest bytes to do. */
+async function share(workers, buffers) {
+  const groups = workers.map((worker) => ({ worker, places: [], bytes: worker.load }));
+  buffers.forEach((buffer, at) => {
+    const least = groups.reduce((one, other) => (other.bytes < one.bytes ? other : one));
+    least.places.push(at);
+    least.bytes += buffer.length;
+  });
+  const digests = new Array(buffers.length);
+  await Promise.all(
+    groups.map(async ({ worker, places }) => {
+      if (places.length === 0) return;
+      const done = await worker.digest(places.map((at) => buffers[at]));
+      places.forEach((at, number) => (digests[at] = done[number]));
+    }),
+  );
+  return digests;
+}
+
+let started;
+
+/** The workers that have answered so far; none while they start. */
+function pool() {
+  started ??= start();
+  return started.filter((worker) => worker.ready);
+}
+
+function start() {
+  if (typeof Worker === 'undefined' || typeof Blob === 'undefined' || !URL.createObjectURL) return [];
+  const count = Math.min(MAX_WORKERS, Math.max(1, globalThis.navigator?.hardwareConcurrency ?? 2));
+  const url = URL.createObjectURL(new Blob([WORKER], { type: 'text/javascript' }));
+  try {
+    return Array.from({ length: count }, () => new HashWorker(url));
+  } catch {
+    return [];
+  }
+}
+
+class HashWorker {
+  ready = false;
+  /** Bytes given and not yet hashed. */
+  load = 0;
+  #jobs = new Map();
+  #next = 0;
+  #worker;
+
+  constructor(url) {
+    this.#worker = new Worker(url);
+    this.#worker.onmessage = ({ data }) => {
+      if (data === 'ready') {
+        this.ready = true;
+        return;
+      }
+      const job = this.#jobs.get(data.job);
+      this.#jobs.delete(data.job);
+      if (data.error === undefined) job.resolve(data.digests);
+      else job.reject(new Error(data.error));
+    };
+    this.#worker.onerror = (event) => {
+      this.ready = false;
+      for (const job of this.#jobs.values()) job.reject(new Error(`a hash worker failed: ${event.message}`));
+      this.#jobs.clear();
+    };
+  }
+
+  digest(buffers) {
+    const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+    this.load += bytes;
+    return new Promise((resolve, reject) => {
+      const job = this.#next++;
+      this.#jobs.set(job, { resolve, reject });
+      this.#worker.postMessage({ job, buffers }, [...new Set(buffers.map((buffer) => buffer.buffer))]);
+    }).finally(() => (this.load -= bytes));
+  }
+}

@@ -1,0 +1,114 @@
+//! The browser's home: its clock, WebCrypto and IndexedDB. The two JavaScript modules beside this file speak to the
+//! browser in its own terms; what crosses to them is a call for each transaction or batch, not for each request.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use js_sys::{Array, Uint8Array};
+use wasm_bindgen::prelude::*;
+
+use super::Clock;
+use crate::{
+    error::{Error, Result},
+    hash::{self, CpuHasher, Digest, HashFunction, Hasher},
+};
+
+/// The browser's clock.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct BrowserClock;
+
+impl Clock for BrowserClock {
+    fn now(&self) -> u64 {
+        js_sys::Date::now() as u64
+    }
+}
+
+#[wasm_bindgen(module = "/src/platform/browser/hash.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = canDigest)]
+    fn can_digest() -> bool;
+
+    #[wasm_bindgen(catch, js_name = digestAll)]
+    async fn digest_all(buffers: Array) -> Result<JsValue, JsValue>;
+}
+
+/// Below this size a digest here costs less than the call to WebCrypto.
+const WEBCRYPTO_BYTES: usize = 8 * 1024;
+
+/// Hashes with WebCrypto, in workers where that pays; small buffers and other functions here.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct BrowserHasher;
+
+#[async_trait(?Send)]
+impl Hasher for BrowserHasher {
+    async fn digest(&self, function: HashFunction, inputs: &[Bytes]) -> Result<Vec<Digest>> {
+        let large = |input: &&Bytes| input.len() >= WEBCRYPTO_BYTES;
+        if function != HashFunction::Sha2_256 || !inputs.iter().any(|input| large(&input)) || !can_digest() {
+            return CpuHasher.digest(function, inputs).await;
+        }
+        let buffers: Array = inputs.iter().filter(large).map(|input| Uint8Array::from(input.as_ref())).collect();
+        let small: Vec<Bytes> = inputs.iter().filter(|input| !large(input)).cloned().collect();
+        let mut here = CpuHasher.digest(function, &small).await?.into_iter();
+        let there = digest_all(buffers).await.map_err(|error| Error::Io(format!("WebCrypto: {}", message(&error))))?;
+        let there = Uint8Array::from(there).to_vec();
+        let mut there = there.chunks_exact(function.digest_bytes());
+        let mut digests = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let digest = if large(&input) {
+                there.next().map(|digest| hash::wrap(function, digest)).transpose()?
+            } else {
+                here.next()
+            };
+            digests.push(digest.ok_or_else(|| Error::Io("WebCrypto gave too few digests".into()))?);
+        }
+        Ok(digests)
+    }
+}
+
+#[wasm_bindgen(module = "/src/platform/browser/indexeddb.js")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = openDatabase)]
+    pub(crate) async fn open_database(name: &str) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(js_name = closeDatabase)]
+    pub(crate) fn close_database(database: &JsValue);
+
+    #[wasm_bindgen(catch, js_name = readBlocks)]
+    pub(crate) async fn read_blocks(database: &JsValue, keys: Array) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = hasBlocks)]
+    pub(crate) async fn has_blocks(database: &JsValue, keys: Array) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = readLog)]
+    pub(crate) async fn read_log(database: &JsValue, after: f64) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = compactLog)]
+    pub(crate) async fn compact_log(database: &JsValue, up_to: f64, entry: JsValue) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = writeCommit)]
+    pub(crate) async fn write_commit(
+        database: &JsValue,
+        keys: Array,
+        values: Array,
+        drops: Array,
+        aside: Array,
+        record: JsValue,
+        strict: bool,
+    ) -> Result<JsValue, JsValue>;
+}
+
+/// What a failure of the browser means to the caller.
+pub(crate) fn failed(what: &str, error: &JsValue) -> Error {
+    let text = |key: &str| js_sys::Reflect::get(error, &key.into()).ok().and_then(|value| value.as_string());
+    match (text("code").as_deref(), text("name").as_deref()) {
+        (Some("locked"), _) => Error::Locked(message(error)),
+        (Some("unsupported"), _) => Error::Unsupported(message(error)),
+        (_, Some("QuotaExceededError")) => Error::QuotaExceeded { needed: 0, limit: 0 },
+        (_, Some("SecurityError" | "NotAllowedError")) => Error::Denied(format!("{what}: {}", message(error))),
+        _ => Error::Io(format!("{what}: {}", message(error))),
+    }
+}
+
+fn message(error: &JsValue) -> String {
+    let text = js_sys::Reflect::get(error, &"message".into()).ok().and_then(|value| value.as_string());
+    text.or_else(|| error.as_string()).unwrap_or_else(|| format!("{error:?}"))
+}

@@ -1,0 +1,37 @@
+//! The WASI 0.2 home: the host's clock and environment; files are in [`files`].
+
+pub mod files;
+/// The imports of world `host`, generated from `wit/`.
+#[allow(missing_docs, unsafe_code, clippy::all, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+pub mod host {
+    wit_bindgen::generate!({ path: "wit", world: "host", generate_all, pub_export_macro: false });
+}
+
+use std::future::Future;
+
+use futures_util::FutureExt;
+
+use self::host::wasi::{cli::environment, clocks::wall_clock};
+use super::Clock;
+use crate::error::{Error, Result};
+
+/// The host's clock.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> u64 {
+        let now = wall_clock::now();
+        now.seconds * 1000 + u64::from(now.nanoseconds / 1_000_000)
+    }
+}
+
+/// An environment variable, where the host gives one.
+pub fn variable(name: &str) -> Option<String> {
+    environment::get_environment().into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+/// Runs a future to its end. Everything below it calls the host synchronously, so it never has to wait.
+pub fn run<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    future.now_or_never().unwrap_or_else(|| Err(Error::Io("a synchronous host made a call wait".into())))
+}

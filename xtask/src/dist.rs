@@ -1,0 +1,74 @@
+//! `./x dist`: everything that is shipped, from source into dist/.
+
+use crate::process::{cargo, command, run};
+use crate::tools;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::Path;
+use wit_component::ComponentEncoder;
+
+const MODULE: &str = "target/wasm32-unknown-unknown/release/ipfs_kit_storage.wasm";
+const NPM_FILES: &str = "src/bindings/browser/npm";
+
+pub fn build() -> Result<()> {
+    let dist = Path::new("dist");
+    if dist.exists() {
+        fs::remove_dir_all(dist).context("cannot empty dist/")?;
+    }
+    fs::create_dir_all(dist).context("cannot make dist/")?;
+    component("component", &dist.join("ipfs-kit-storage.local.wasm"))?;
+    component("cli", &dist.join("ipfs-kit-storage.cli.wasm"))?;
+    npm_package(&dist.join("npm"))?;
+    println!();
+    run(command(tools::node()?).arg("xtask/src/sizes.mjs").arg(dist))
+}
+
+/// The crate with one feature, as a core module.
+fn module(feature: &str) -> Result<&'static Path> {
+    run(cargo("build --release --target-dir target --target wasm32-unknown-unknown --lib --features").arg(feature))?;
+    Ok(Path::new(MODULE))
+}
+
+/// The crate with one feature, as a component that imports what its world says.
+fn component(feature: &str, to: &Path) -> Result<()> {
+    let optimized = to.with_extension("core");
+    optimize(module(feature)?, &optimized)?;
+    let module = fs::read(&optimized)?;
+    fs::remove_file(&optimized)?;
+    let component = ComponentEncoder::default()
+        .validate(true)
+        .module(&module)
+        .and_then(|encoder| encoder.encode())
+        .with_context(|| format!("cannot make a component of feature `{feature}`"))?;
+    fs::write(to, component).with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// The crate for browsers: wasm-bindgen's module and glue, and the package's hand-written files.
+fn npm_package(to: &Path) -> Result<()> {
+    let module = module("browser")?;
+    let mut bindgen = command(tools::wasm_bindgen()?);
+    run(bindgen.args(["--target", "web", "--out-dir"]).arg(to).arg(module))?;
+    let bound = to.join("ipfs_kit_storage_bg.wasm");
+    optimize(&bound, &bound)?;
+    copy_all(Path::new(NPM_FILES), to)
+}
+
+fn optimize(from: &Path, to: &Path) -> Result<()> {
+    let mut wasm_opt = command(tools::wasm_opt()?);
+    run(wasm_opt.arg("-O3").arg(from).arg("-o").arg(to))
+}
+
+fn copy_all(from: &Path, to: &Path) -> Result<()> {
+    let entries = fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?;
+    fs::create_dir_all(to)?;
+    for entry in entries {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target).with_context(|| format!("cannot write {}", target.display()))?;
+        }
+    }
+    Ok(())
+}

