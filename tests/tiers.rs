@@ -1,4 +1,5 @@
 //! The tiers that run natively, through the suite that every tier must pass.
+#![cfg(not(target_family = "wasm"))]
 
 use std::rc::Rc;
 

@@ -1,4 +1,5 @@
 //! CIDs against those of Kubo and of IPIP-499, and the bytes back.
+#![cfg(not(target_family = "wasm"))]
 
 use std::rc::Rc;
 

@@ -123,15 +123,17 @@ impl Blocks {
             Verification::Never => read.into_iter().map(|(cid, bytes)| Ok(Block::vouched(cid, bytes))).collect(),
             Verification::OnFirstRead => self.prove_first(read).await?,
         };
-        let mut blocks = Vec::with_capacity(proven.len());
-        for result in proven {
-            match result {
-                Ok(block) => blocks.push(block),
-                Err(Error::Integrity(cid)) => return Err(self.quarantine(cid).await),
-                Err(error) => return Err(error),
-            }
+        let bad: Vec<Cid> = proven
+            .iter()
+            .filter_map(|result| match result {
+                Err(Error::Integrity(cid)) => Some(*cid),
+                _ => None,
+            })
+            .collect();
+        match bad.first() {
+            Some(first) => Err(self.quarantine(*first, &bad).await),
+            None => proven.into_iter().collect(),
         }
-        Ok(blocks)
     }
 
     async fn prove_first(&self, read: Vec<(Cid, Bytes)>) -> Result<Vec<Result<Block>>> {
@@ -145,15 +147,15 @@ impl Blocks {
         Ok(merged)
     }
 
-    async fn quarantine(&self, cid: Cid) -> Error {
-        let key = block::key(&cid);
-        let aside =
-            Commit { quarantine: key.into_iter().collect(), durability: Durability::Strict, ..Commit::default() };
+    /// Sets corrupt blocks aside, so that storing or fetching them again can heal them.
+    async fn quarantine(&self, first: Cid, bad: &[Cid]) -> Error {
+        let quarantine = bad.iter().filter_map(block::key).collect();
+        let aside = Commit { quarantine, durability: Durability::Strict, ..Commit::default() };
         let detail = match self.commit(aside).await {
             Ok(()) => "its bytes do not hash to it; it was set aside".to_owned(),
             Err(error) => format!("its bytes do not hash to it; setting it aside failed: {error}"),
         };
-        Error::corrupt(cid, detail)
+        Error::corrupt(first, detail)
     }
 }
 

@@ -4,7 +4,7 @@
 //! Blocks are looked up in the database. Roots, pins and figures are a log in it, one entry a commit, which each opener
 //! follows in memory: a listing costs no request for each root, and small files no record for each.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -30,8 +30,10 @@ const COMPACT_ENTRIES: u64 = 512;
 pub struct IdbTier {
     database: JsValue,
     followed: RefCell<Followed>,
-    /// Held while the log is read, so that no entry is applied twice.
-    following: Mutex<()>,
+    /// Held while the log is read, so that no entry is applied twice. The number of the last reading that ended.
+    following: Mutex<u64>,
+    /// The number of the last reading that began.
+    begun: Cell<u64>,
 }
 
 /// The log, as far as it was read.
@@ -50,7 +52,7 @@ impl IdbTier {
     /// Opens the database of this name, or makes it.
     pub async fn open(name: &str) -> Result<Self> {
         let database = host::open_database(name).await.map_err(|error| failed("cannot open the database", &error))?;
-        let tier = IdbTier { database, followed: RefCell::default(), following: Mutex::new(()) };
+        let tier = IdbTier { database, followed: RefCell::default(), following: Mutex::new(0), begun: Cell::new(0) };
         tier.follow().await?;
         Ok(tier)
     }
@@ -62,7 +64,12 @@ impl IdbTier {
 
     /// Reads what was written to the log since the last time, here or in another tab.
     async fn follow(&self) -> Result<()> {
-        let _following = self.following.lock().await;
+        let asked = self.begun.get();
+        let mut done = self.following.lock().await;
+        if *done > asked {
+            return Ok(()); // a reading that began after this call has ended while it waited
+        }
+        self.begun.set(self.begun.get() + 1);
         let after = self.followed.borrow().place;
         let entries = host::read_log(&self.database, after).await.map_err(|error| failed("cannot read", &error))?;
         for entry in Array::from(&entries).iter() {
@@ -71,6 +78,7 @@ impl IdbTier {
         if self.followed.borrow().entries > COMPACT_ENTRIES {
             self.compact().await?;
         }
+        *done = self.begun.get();
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Between JavaScript's plain values and the facade's types. Names are those of `npm/index.d.ts`.
 
 use serde::{Deserialize, Serialize};
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
 
 use crate::{
     error::{Error, OfflineReason},
@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 struct OpenOptions {
     layout: Option<Layout>,
     durability: Option<String>,
@@ -22,7 +22,7 @@ struct OpenOptions {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 struct StoreOptions {
     filename: Option<String>,
     pin: bool,
@@ -30,7 +30,7 @@ struct StoreOptions {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 struct Layout {
     profile: Option<String>,
     chunk_size: Option<f64>,
@@ -40,7 +40,7 @@ struct Layout {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 struct CacheConfig {
     memory_bytes: Option<f64>,
     disk_bytes: Option<f64>,
@@ -102,7 +102,8 @@ pub struct Thrown {
 }
 
 pub fn open_options(value: JsValue) -> Result<storage::OpenOptions, JsValue> {
-    let given: OpenOptions = from_js(value)?;
+    let known = ["layout", "durability", "verification", "forceFallback", "disabled"];
+    let given: OpenOptions = from_js(value, &known)?;
     let durability = match given.durability.as_deref() {
         None | Some("strict") => Durability::Strict,
         Some("relaxed") => Durability::Relaxed,
@@ -124,13 +125,13 @@ pub fn open_options(value: JsValue) -> Result<storage::OpenOptions, JsValue> {
 }
 
 pub fn store_options(value: JsValue) -> Result<storage::StoreOptions, JsValue> {
-    let given: StoreOptions = from_js(value)?;
+    let given: StoreOptions = from_js(value, &["filename", "pin", "layout"])?;
     let layout = given.layout.map(layout).transpose()?;
     Ok(storage::StoreOptions { filename: given.filename, pin: given.pin, layout })
 }
 
 pub fn cache_config(value: JsValue) -> Result<storage::CacheConfig, JsValue> {
-    let given: CacheConfig = from_js(value)?;
+    let given: CacheConfig = from_js(value, &["memoryBytes", "diskBytes", "policy"])?;
     if let Some(other) = given.policy.as_deref().filter(|policy| *policy != "lru") {
         return Err(unknown("policy", other, "lru"));
     }
@@ -167,9 +168,13 @@ fn unknown(what: &str, given: &str, known: &str) -> JsValue {
     Thrown::from(Error::InvalidArgument(format!("no {what} {given:?}; there are {known}"))).into()
 }
 
-fn from_js<T: Default + for<'de> Deserialize<'de>>(value: JsValue) -> Result<T, JsValue> {
-    if value.is_undefined() || value.is_null() {
-        return Ok(T::default());
+fn from_js<T: Default + for<'de> Deserialize<'de>>(value: JsValue, known: &[&str]) -> Result<T, JsValue> {
+    let Some(object) = value.dyn_ref::<js_sys::Object>() else { return Ok(T::default()) };
+    // A misspelt option must not be passed over: `{ pinned: true }` would leave a file unpinned.
+    for key in js_sys::Object::keys(object).iter().filter_map(|key| key.as_string()) {
+        if !known.contains(&key.as_str()) {
+            return Err(unknown("option", &key, &known.join(", ")));
+        }
     }
     serde_wasm_bindgen::from_value(value)
         .map_err(|error| Thrown::from(Error::InvalidArgument(format!("options: {error}"))).into())

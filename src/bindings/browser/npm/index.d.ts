@@ -1,0 +1,257 @@
+/**
+ * Local-first, content-addressed storage for IPFS applications.
+ *
+ * @example
+ * const storage = await openStorage();
+ * const { cid } = await storage.store(file, { pin: true });
+ * const bytes = await storage.retrieve(cid);
+ */
+
+/** A CID as text, or any object whose `toString` gives it. */
+export type CidLike = string | { toString(): string };
+
+/** How a file becomes a DAG of blocks, and so which CID it gets (IPIP-499). */
+export type Profile = 'unixfs-v1-2025' | 'unixfs-v0-2015';
+
+/** A profile, and what departs from it. */
+export interface Layout {
+  /** Default: `unixfs-v1-2025`. */
+  profile?: Profile;
+  /** Bytes of file data in each leaf: 1 to 2,096,896. */
+  chunkSize?: number;
+  /** Links in each node: 2 to 8,192. */
+  width?: number;
+  /** Whether leaves are raw blocks. */
+  rawLeaves?: boolean;
+  /** The hash of every block. */
+  hash?: 'sha2-256' | 'sha2-512' | 'blake3';
+}
+
+export interface OpenOptions {
+  /** The name of the IndexedDB database. Default: `ipfs-kit-storage`. */
+  name?: string;
+  /** The layout of files stored without one of their own. */
+  layout?: Layout;
+  /**
+   * `strict` (default): what is acknowledged survives a power cut. `relaxed`: it survives a closed or crashed tab or
+   * browser; a power cut may lose the latest writes, until `flush`.
+   */
+  durability?: 'strict' | 'relaxed';
+  /** When a block read from the local tier is hashed against its CID. Default: `always`. */
+  verification?: 'always' | 'on-first-read' | 'never';
+  /** Never use a network, whatever is configured. `globalThis.IPFS_KIT_DISABLE = '1'` does the same. */
+  forceFallback?: boolean;
+  /** Where the wasm is, when it does not lie beside the script: a URL, a Response or its bytes. Counts once. */
+  module?: RequestInfo | URL | Response | BufferSource | WebAssembly.Module;
+}
+
+export interface StoreOptions {
+  /** A name to list it by. Default: a File's own. */
+  filename?: string;
+  /** Pin it with the same commit. An earlier pin stays in any case. */
+  pin?: boolean;
+  /** Default: the storage's. */
+  layout?: Layout;
+}
+
+export interface CallOptions {
+  /** Aborting rejects with the signal's reason, and drops a file not yet wholly given. */
+  signal?: AbortSignal;
+  /** Told after each piece. `total` is undefined for a stream of unknown length. */
+  onProgress?: (progress: { done: number; total: number | undefined }) => void;
+}
+
+export interface RangeOptions {
+  /** The first byte. Default: 0. */
+  offset?: number;
+  /** How many bytes at most. Default: to the end. */
+  length?: number;
+}
+
+/** A stored root. */
+export interface FileInfo {
+  cid: string;
+  filename: string | undefined;
+  /** Bytes of file data. */
+  size: number;
+  /** When it was last stored: milliseconds since the Unix epoch. */
+  modified: number;
+  pinned: boolean;
+  /** The profile it was stored by; undefined for a free layout. */
+  profile: Profile | undefined;
+}
+
+export interface BackendReport {
+  /** `local` is the local tier. */
+  name: string;
+  kind: string;
+  state: 'available' | 'degraded' | 'unavailable' | 'disabled';
+  /** What the last probe or call said, */
+  evidence: string;
+  /** and when: milliseconds since the Unix epoch. */
+  checked: number;
+}
+
+/** Why a storage may not use the network. */
+export type OfflineReason = 'no-remotes' | 'force-fallback' | 'disabled' | 'no-network';
+
+export interface Status {
+  backends: BackendReport[];
+  /** Undefined: the network may be used. */
+  localOnly: OfflineReason | undefined;
+  blocks: number;
+  bytes: number;
+  roots: number;
+  pinned: number;
+  /** Corrupt blocks that were set aside. */
+  quarantined: number;
+  diskLimit: number | undefined;
+  memoryLimit: number;
+  memoryBytes: number;
+  memoryHits: number;
+  memoryMisses: number;
+}
+
+export interface CacheConfig {
+  /** Bytes of blocks kept in memory; 0 keeps none. */
+  memoryBytes?: number;
+  /** Bytes of blocks kept in the local tier; a write over it fails. `Infinity` takes the limit away. */
+  diskBytes?: number;
+  /** The order in which the memory cache makes room. */
+  policy?: 'lru';
+}
+
+/** What can be stored. */
+export type Data =
+  | string
+  | Uint8Array
+  | ArrayBuffer
+  | ArrayBufferView
+  | Blob
+  | ReadableStream<Uint8Array>
+  | AsyncIterable<Uint8Array>
+  | Iterable<Uint8Array>;
+
+/** An open store. It may be open in several tabs and workers at once. */
+export class Storage {
+  private constructor();
+
+  /** Stores one file of any size. When it resolves, the file is durable as `durability` says. */
+  store(data: Data, options?: StoreOptions & CallOptions): Promise<FileInfo>;
+
+  /** Stores many small files in one commit: all of them or none. */
+  storeMany(
+    files: Iterable<{ data: string | Uint8Array | ArrayBuffer | ArrayBufferView | Blob } & StoreOptions>,
+    options?: { signal?: AbortSignal },
+  ): Promise<FileInfo[]>;
+
+  /** A file, or a range of it, in memory. */
+  retrieve(cid: CidLike, options?: RangeOptions & CallOptions): Promise<Uint8Array>;
+
+  /** A file, or a range of it, block by block. */
+  stream(cid: CidLike, options?: RangeOptions & CallOptions): ReadableStream<Uint8Array>;
+
+  /** What is known of a stored root; rejects with NotFoundError if there is none. */
+  stat(cid: CidLike): Promise<FileInfo>;
+
+  /** A page of the stored roots, in the order of their CIDs. Give `next` as `after` to get the next page. */
+  listFiles(
+    path?: string,
+    options?: { after?: string; limit?: number },
+  ): Promise<{ files: FileInfo[]; next: string | undefined }>;
+
+  /** All stored roots, page by page. */
+  files(path?: string): AsyncGenerator<FileInfo, void, undefined>;
+
+  /** Whether the root, or the block, with this CID is held locally. Never asks a network. */
+  exists(cid: CidLike): Promise<boolean>;
+
+  /** Forgets a root and drops what only it used. DeniedError while it is pinned; NotFoundError if there is none. */
+  delete(cid: CidLike): Promise<void>;
+
+  /** Pins a root against deletion and eviction. What is held but is no stored root becomes one. */
+  pin(cid: CidLike): Promise<void>;
+
+  /** Takes the pin away; the data stays. */
+  unpin(cid: CidLike): Promise<void>;
+
+  /** The state of each backend, with its evidence, and the figures of the store. */
+  backendStatus(): Promise<Status>;
+
+  /** Whether a remote can be used now. A store without one says false, and works. */
+  isAvailable(): boolean;
+
+  /** Sets limits; they hold until the storage is closed. */
+  configureCache(config: CacheConfig): Promise<void>;
+
+  /** Makes everything acknowledged before survive a power cut. */
+  flush(): Promise<void>;
+
+  /** Closes it. Calls after it reject with CancelledError. */
+  close(): void;
+}
+
+/** Opens a storage, or makes it. */
+export function openStorage(options?: OpenOptions): Promise<Storage>;
+
+/** The storage that all callers in this page or worker share; the first call's options count. */
+export function getStorage(options?: OpenOptions): Promise<Storage>;
+
+/** Closes the shared storage; the next `getStorage` opens it anew. Stored data stays. */
+export function resetStorage(): Promise<void>;
+
+/** What every call rejects with, an aborted one apart. */
+export class StorageError extends Error {
+  readonly code:
+    | 'invalid-cid'
+    | 'invalid-argument'
+    | 'not-found'
+    | 'not-available-offline'
+    | 'integrity'
+    | 'quota-exceeded'
+    | 'corrupt'
+    | 'denied'
+    | 'locked'
+    | 'unsupported'
+    | 'cancelled'
+    | 'io';
+}
+
+/** The text is no CID that the engine knows. */
+export class InvalidCidError extends StorageError {}
+/** An option or argument is out of its range. */
+export class InvalidArgumentError extends StorageError {}
+/** The store has no such root. */
+export class NotFoundError extends StorageError {
+  readonly cid: string;
+}
+/** It is not held locally, and this storage may not use the network. */
+export class NotAvailableOfflineError extends StorageError {
+  readonly cid: string;
+  readonly reason: OfflineReason;
+}
+/** Bytes offered do not hash to their CID; nothing was stored. */
+export class IntegrityError extends StorageError {
+  readonly cid: string;
+}
+/** The limit or the browser's quota is reached; nothing of the call was stored. */
+export class QuotaExceededError extends StorageError {
+  /** Bytes the write needs; 0 when the browser did not say. */
+  readonly needed: number;
+  /** The limit; 0 when the browser did not say. */
+  readonly limit: number;
+}
+/** Stored data is damaged; it was set aside and is not returned. */
+export class CorruptError extends StorageError {
+  readonly cid: string | undefined;
+}
+/** The operation is refused. */
+export class DeniedError extends StorageError {}
+/** Another tab has opened the database in a newer version. */
+export class LockedError extends StorageError {}
+/** Not offered by this build or for this kind of data. */
+export class UnsupportedError extends StorageError {}
+/** The storage was closed. */
+export class CancelledError extends StorageError {}
+/** The browser failed; the same call may work later. */
+export class IoError extends StorageError {}

@@ -1,0 +1,110 @@
+//! The browser's home, in a real browser: the IndexedDB tier through the suite that every tier must pass, and WebCrypto.
+#![cfg(all(target_family = "wasm", feature = "browser"))]
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ipfs_kit_storage::{
+    Result,
+    hash::{CpuHasher, HashFunction, Hasher},
+    platform::browser::BrowserHasher,
+    tier::{IdbTier, MemoryTier, Tier, conformance},
+};
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+wasm_bindgen_test_configure!(run_in_browser);
+
+struct Database {
+    name: String,
+    open: RefCell<Option<Rc<IdbTier>>>,
+}
+
+#[async_trait(?Send)]
+impl conformance::Fixture for Database {
+    async fn open(&self) -> Result<Rc<dyn Tier>> {
+        if let Some(before) = self.open.take() {
+            before.close();
+        }
+        let tier = Rc::new(IdbTier::open(&self.name).await?);
+        self.open.replace(Some(tier.clone()));
+        Ok(tier)
+    }
+}
+
+fn fresh(case: &str) -> Database {
+    static RUN: AtomicU32 = AtomicU32::new(0);
+    let run = RUN.fetch_add(1, Ordering::Relaxed);
+    Database { name: format!("{case}-{run}-{}", js_sys::Date::now()), open: RefCell::default() }
+}
+
+struct Memory;
+
+#[async_trait(?Send)]
+impl conformance::Fixture for Memory {
+    async fn open(&self) -> Result<Rc<dyn Tier>> {
+        Ok(Rc::new(MemoryTier::new()))
+    }
+
+    fn persists(&self) -> bool {
+        false
+    }
+}
+
+#[wasm_bindgen_test]
+async fn indexeddb() {
+    conformance::all(fresh).await;
+}
+
+#[wasm_bindgen_test]
+async fn memory() {
+    conformance::all(|_| Memory).await;
+}
+
+/// WebCrypto, its workers and the SIMD lanes against the plain implementation, in every mix of sizes.
+#[wasm_bindgen_test]
+async fn digests_agree() {
+    let sizes = [0, 1, 63, 64, 65, 8191, 8192, 8193, 300_000, 1 << 20, (1 << 20) + 1, 3, 3_000_000];
+    let inputs: Vec<Bytes> = sizes.iter().map(|size| conformance::noise(*size as u64, *size).into()).collect();
+    for function in HashFunction::ALL {
+        // Twice: the workers start with the first large batch, and help from the second on.
+        for _ in 0..2 {
+            let digests = BrowserHasher.digest(function, &inputs).await.unwrap();
+            assert_eq!(digests, CpuHasher.digest(function, &inputs).await.unwrap(), "{function}");
+        }
+    }
+    use sha2::Digest;
+    let digests = BrowserHasher.digest(HashFunction::Sha2_256, &inputs).await.unwrap();
+    for (input, digest) in inputs.iter().zip(digests) {
+        assert_eq!(digest.digest(), sha2::Sha256::digest(input).as_slice());
+    }
+}
+
+/// Two openers of one database, as two tabs are: each sees what the other writes, and nothing is lost.
+#[wasm_bindgen_test]
+async fn two_openers_see_each_other() {
+    use ipfs_kit_storage::tier::{Commit, Root};
+    let name = fresh("two").name;
+    let (one, other) = (IdbTier::open(&name).await.unwrap(), IdbTier::open(&name).await.unwrap());
+    let blocks = conformance::blocks_of(HashFunction::Sha2_256, (0..40u8).map(|n| vec![n; 100]).collect()).await;
+    for (n, block) in blocks.iter().enumerate() {
+        let cid = *block.cid();
+        let root = Root { cid, filename: None, size: 100, modified: n as u64, profile: None };
+        let commit = Commit { blocks: vec![block.clone()], set_roots: vec![root], pin: vec![cid], ..Commit::default() };
+        if n % 2 == 0 { one.commit(commit).await.unwrap() } else { other.commit(commit).await.unwrap() }
+    }
+    // More than enough to make one of them write the log anew under the other.
+    for _ in 0..600 {
+        one.flush().await.unwrap();
+    }
+    let usage = one.usage().await.unwrap();
+    assert_eq!((usage.blocks, usage.bytes, usage.roots, usage.pinned), (40, 4000, 40, 40));
+    assert_eq!(other.usage().await.unwrap(), usage);
+    assert_eq!(other.roots(None, 100).await.unwrap(), one.roots(None, 100).await.unwrap());
+    let third = IdbTier::open(&name).await.unwrap();
+    assert_eq!(third.usage().await.unwrap(), usage);
+}

@@ -1,0 +1,228 @@
+// What is acknowledged is kept: over restarts, kills, several tabs, full disks and flipped bits.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { after, before, test } from 'node:test';
+import { open } from './harness.mjs';
+
+let harness;
+before(async () => {
+  harness = await open();
+});
+after(() => harness?.close());
+
+test('it is all there after a restart of the browser', async () => {
+  let page = await harness.page();
+  const stored = await page.evaluate(async () => {
+    const storage = await kit.openStorage();
+    const files = await storage.storeMany([{ data: 'small', filename: 's' }, { data: noise(100_000, 2) }]);
+    files.push(await storage.store(noise(5_000_000, 3), { filename: 'large', pin: true }));
+    return files;
+  });
+  await harness.restart();
+  page = await harness.page();
+  const found = await page.evaluate(async (stored) => {
+    const storage = await kit.openStorage();
+    const files = [];
+    for (const { cid } of stored) files.push([await storage.stat(cid), await sha(await storage.retrieve(cid))]);
+    const expected = [await sha(new TextEncoder().encode('small')), await sha(noise(100_000, 2)), await sha(noise(5_000_000, 3))];
+    return { files, expected };
+  }, stored);
+  assert.deepEqual(found.files.map(([info]) => info), stored);
+  assert.deepEqual(found.files.map(([, hash]) => hash), found.expected);
+});
+
+test('a browser killed in the midst of storing loses nothing acknowledged', async () => {
+  for (let round = 0; round < 3; round += 1) {
+    const page = await harness.page();
+    const acknowledged = [];
+    await page.exposeFunction('acknowledge', (file) => acknowledged.push(file));
+    // It never returns: the browser is killed under it.
+    page
+      .evaluate(async (round) => {
+        const storage = await kit.openStorage({ name: 'killed' });
+        for (let n = 1; ; n += 1) {
+          const size = n % 4 === 0 ? 3_000_000 : 20_000;
+          const { cid } = await storage.store(noise(size, round * 1000 + n), { filename: `${round}-${n}` });
+          await acknowledge({ cid, size, seed: round * 1000 + n });
+        }
+      }, round)
+      .catch(() => {});
+    while (acknowledged.length < 10) await new Promise((resolve) => setTimeout(resolve, 20));
+    killBrowser(harness.profile);
+    await harness.restart();
+    const after = await harness.page();
+    const checked = await after.evaluate(async (acknowledged) => {
+      const storage = await kit.openStorage({ name: 'killed' });
+      let whole = 0;
+      for (const { cid, size, seed } of acknowledged) {
+        if ((await sha(await storage.retrieve(cid))) === (await sha(noise(size, seed)))) whole += 1;
+      }
+      // Nothing half-written is visible: each listed root can be read to its end.
+      let listed = 0;
+      for await (const { cid, size } of storage.files()) {
+        if ((await storage.retrieve(cid)).length === size) listed += 1;
+      }
+      const { roots } = await storage.backendStatus();
+      storage.close();
+      return { whole, listed, roots };
+    }, acknowledged);
+    assert.equal(checked.whole, acknowledged.length);
+    assert.equal(checked.listed, checked.roots);
+    assert.ok(checked.roots >= acknowledged.length);
+  }
+});
+
+/** Kills the browser that has this profile, and all its processes, as a power button would. */
+function killBrowser(profile) {
+  const processes = execFileSync('ps', ['-eo', 'pid=,args=']).toString().split('\n');
+  const ours = processes.filter((line) => line.includes(`--user-data-dir=${profile}`)).map((line) => parseInt(line, 10));
+  assert.ok(ours.length > 0, 'the browser is not running');
+  for (const pid of ours) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It went with its parent.
+    }
+  }
+}
+
+test('two tabs and a worker share a store', async () => {
+  const [one, two] = [await harness.page(), await harness.page()];
+  const store = (page, from) =>
+    page.evaluate(async (from) => {
+      const storage = await kit.openStorage({ name: 'tabs' });
+      const cids = [];
+      for (let n = from; n < from + 20; n += 1) cids.push((await storage.store(noise(50_000 + n, n), { pin: true })).cid);
+      return cids;
+    }, from);
+  const worker = one.evaluate(
+    () =>
+      new Promise((resolve, reject) => {
+        const source = `
+          import { openStorage } from '${location.origin}/npm/index.js';
+          const storage = await openStorage({ name: 'tabs' });
+          const { cid } = await storage.store(new Uint8Array(2_000_000).fill(9), { filename: 'from a worker' });
+          postMessage(cid);`;
+        const worker = new Worker(URL.createObjectURL(new Blob([source], { type: 'text/javascript' })), { type: 'module' });
+        worker.onmessage = ({ data }) => resolve(data);
+        worker.onerror = (event) => reject(new Error(event.message));
+      }),
+  );
+  const cids = (await Promise.all([store(one, 1), store(two, 101), worker])).flat();
+  for (const page of [one, two]) {
+    const seen = await page.evaluate(async (cids) => {
+      const storage = await kit.openStorage({ name: 'tabs' });
+      const sizes = await Promise.all(cids.map(async (cid) => (await storage.retrieve(cid)).length));
+      const { roots, pinned } = await storage.backendStatus();
+      return { bytes: sizes.reduce((a, b) => a + b), roots, pinned };
+    }, cids);
+    assert.deepEqual(seen, { bytes: 20 * 50_000 * 2 + 210 + 2210 + 2_000_000, roots: 41, pinned: 40 });
+  }
+});
+
+test('a service worker can use it', async () => {
+  const source = `
+    import { openStorage } from '/npm/index.js';
+    addEventListener('message', (event) => event.waitUntil((async () => {
+      try {
+        const storage = await openStorage({ name: 'service' });
+        const { cid } = await storage.store(new Uint8Array(1_500_000).fill(5));
+        event.source.postMessage({ cid, size: (await storage.retrieve(cid)).length });
+      } catch (error) { event.source.postMessage({ error: String(error) }); }
+    })()));`;
+  const own = await open({ '/worker.js': source });
+  try {
+    const page = await own.page();
+    const answer = await page.evaluate(async () => {
+      await navigator.serviceWorker.register('/worker.js', { type: 'module' });
+      const { active } = await navigator.serviceWorker.ready;
+      return new Promise((resolve) => {
+        navigator.serviceWorker.onmessage = ({ data }) => resolve(data);
+        active.postMessage('go');
+      });
+    });
+    assert.equal(answer.error, undefined);
+    assert.equal(answer.size, 1_500_000);
+  } finally {
+    await own.close();
+  }
+});
+
+test("the browser's own quota is a typed error, and loses nothing", async () => {
+  const own = await open();
+  try {
+    const page = await own.page();
+    const kept = await page.evaluate(async () => {
+      const storage = await kit.openStorage({ name: 'quota' });
+      return (await storage.store(noise(3_000_000, 1), { filename: 'kept' })).cid;
+    });
+    const cdp = await own.browser.newCDPSession(page);
+    const origin = `${own.origin}/`; // without the slash Chromium accepts it and does nothing
+    await cdp.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 8_000_000 });
+    const result = await page.evaluate(async (kept) => {
+      const storage = await kit.openStorage({ name: 'quota' });
+      let n = 0;
+      const stream = new ReadableStream({ pull: (controller) => (n += 1) > 60 ? controller.close() : controller.enqueue(noise(1_000_000, n)) });
+      const error = await thrown(storage.store(stream));
+      const { roots } = await storage.backendStatus();
+      return { error, roots, whole: (await sha(await storage.retrieve(kept))) === (await sha(noise(3_000_000, 1))) };
+    }, kept);
+    assert.equal(result.error?.name, 'QuotaExceededError', JSON.stringify(result.error));
+    assert.deepEqual([result.roots, result.whole], [1, true]);
+    await cdp.send('Storage.overrideQuotaForOrigin', { origin });
+    const after = await page.evaluate(async () => {
+      const storage = await kit.openStorage({ name: 'quota' });
+      return thrown(storage.store(noise(2_000_000, 9)));
+    });
+    assert.equal(after, undefined, 'with room again it stores again');
+  } finally {
+    await own.close();
+  }
+});
+
+test('a flipped bit is reported, set aside, never returned, and healed by storing again', async () => {
+  const page = await harness.page();
+  const result = await page.evaluate(async () => {
+    const storage = await kit.openStorage({ name: 'damage' });
+    const large = await storage.store(noise(2_500_000, 1));
+    const small = await storage.store(noise(1000, 2));
+    const other = await storage.store(noise(1000, 3));
+    storage.close();
+    // Flip a bit in each record, behind the engine's back.
+    const database = await new Promise((resolve, reject) => {
+      const request = indexedDB.open('damage');
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+    const answer = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
+    const blocks = (mode) => database.transaction('blocks', mode).objectStore('blocks');
+    const [places, records] = await Promise.all([answer(blocks('readonly').getAllKeys()), answer(blocks('readonly').getAll())]);
+    for (const [at, record] of records.entries()) {
+      const blob = record.value instanceof Blob;
+      const bytes = blob ? new Uint8Array(await record.value.arrayBuffer()) : record.value;
+      if (!blob && bytes.length !== 1004) continue;
+      if (!blob && bytes[4] === noise(1, 3)[0]) continue; // the other small one stays whole
+      bytes[bytes.length - 1] ^= 4;
+      const value = blob ? new Blob([bytes]) : bytes;
+      await answer(blocks('readwrite').put({ ...record, value }, places[at]));
+    }
+    database.close();
+    const again = await kit.openStorage({ name: 'damage' });
+    const errors = [await thrown(again.retrieve(large.cid)), await thrown(again.retrieve(small.cid))];
+    const held = await again.exists(small.cid);
+    const whole = (await again.retrieve(other.cid)).length;
+    const { quarantined } = await again.backendStatus();
+    await again.store(noise(1000, 2));
+    await again.store(noise(2_500_000, 1));
+    const healed = [(await again.retrieve(small.cid)).length, (await again.retrieve(large.cid)).length];
+    again.close();
+    return { errors, held, whole, quarantined, healed, cids: [large.cid, small.cid] };
+  });
+  assert.deepEqual(result.errors.map((error) => error?.name), ['CorruptError', 'CorruptError']);
+  assert.equal(result.errors[1].cid, result.cids[1]);
+  assert.equal(result.held, false);
+  assert.equal(result.whole, 1000);
+  assert.ok(result.quarantined >= 2);
+  assert.deepEqual(result.healed, [1000, 2_500_000]);
+});

@@ -1,0 +1,279 @@
+// The verbs, from a page in headless Chromium over real IndexedDB.
+
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { open, ROOT } from './harness.mjs';
+
+let harness;
+let page;
+
+before(async () => {
+  harness = await open();
+  page = await harness.page();
+});
+after(() => harness?.close());
+
+test('files have the CIDs that Kubo gives', async () => {
+  const { variants } = JSON.parse(await readFile(join(ROOT, 'tests/vectors/unixfs-cids.json')));
+  let checked = 0;
+  for (const profile of ['unixfs-v1-2025', 'unixfs-v0-2015']) {
+    for (const [size, cid] of Object.entries(variants[profile].files)) {
+      const made = await page.evaluate(
+        async ([profile, size]) => {
+          const storage = await kit.openStorage({ name: 'vectors' });
+          const { cid } = await storage.store(rule(size), { layout: { profile } });
+          const same = (await sha(await storage.retrieve(cid))) === (await sha(rule(size)));
+          storage.close();
+          return { cid, same };
+        },
+        [profile, Number(size)],
+      );
+      assert.deepEqual(made, { cid, same: true }, `${profile}, ${size} bytes`);
+      checked += 1;
+    }
+  }
+  assert.equal(checked, 16);
+});
+
+test('every kind of data gives the same CID', async () => {
+  const cids = await page.evaluate(async () => {
+    const storage = await kit.openStorage({ name: 'kinds' });
+    const bytes = noise(9_500_000, 7);
+    const view = new DataView(bytes.buffer.slice(0));
+    async function* iterable() {
+      for (let at = 0; at < bytes.length; at += 777_777) yield bytes.subarray(at, at + 777_777);
+    }
+    const kinds = {
+      bytes,
+      buffer: bytes.buffer.slice(0),
+      view,
+      blob: new Blob([bytes]),
+      file: new File([bytes], 'named.bin'),
+      stream: new Blob([bytes]).stream(),
+      iterable: iterable(),
+      array: [bytes.subarray(0, 5_000_000), bytes.subarray(5_000_000)],
+    };
+    const cids = {};
+    for (const [kind, data] of Object.entries(kinds)) cids[kind] = (await storage.store(data)).cid;
+    cids.text = (await storage.store('hello world')).cid;
+    const info = await storage.stat(cids.file);
+    const wrong = await Promise.all([thrown(storage.store(42)), thrown(storage.store(undefined)), thrown(storage.store([1, 2]))]);
+    storage.close();
+    return { cids, info, wrong };
+  });
+  const { text, ...rest } = cids.cids;
+  assert.equal(text, 'bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e');
+  assert.equal(new Set(Object.values(rest)).size, 1, JSON.stringify(rest));
+  assert.equal(cids.info.size, 9_500_000);
+  for (const error of cids.wrong) assert.equal(error?.code, 'invalid-argument');
+});
+
+test('a picked file is stored by its name, and read back by ranges', async () => {
+  const bytes = Buffer.from(Array.from({ length: 3_000_000 }, (_, i) => (i ^ (i >> 7)) & 255));
+  const path = join(harness.profile, 'picked file.bin');
+  await writeFile(path, bytes);
+  await page.setInputFiles('#file', path);
+  const result = await page.evaluate(async () => {
+    const storage = await kit.openStorage({ name: 'picked' });
+    const steps = [];
+    const [file] = document.querySelector('#file').files;
+    const info = await storage.store(file, { pin: true, onProgress: (step) => steps.push(step) });
+    const ranges = [];
+    for (const [offset, length] of [[0, 10], [1_048_570, 12], [2_999_999, 5], [3_000_000, 1], [5, 0], [10, undefined]]) {
+      ranges.push([...(await storage.retrieve(info.cid, { offset, length })).slice(0, 64)]);
+    }
+    const streamed = [];
+    const reading = [];
+    for await (const piece of storage.stream(info.cid, { offset: 100, length: 2_000_000, onProgress: (step) => reading.push(step) })) {
+      streamed.push(piece);
+    }
+    const bad = await Promise.all([-1, 0.5, NaN].map((offset) => thrown(storage.retrieve(info.cid, { offset }))));
+    storage.close();
+    return { info, steps, ranges, streamed: streamed.reduce((sum, piece) => sum + piece.length, 0), hash: await sha(await new Blob(streamed).arrayBuffer()), reading, bad };
+  });
+  assert.equal(result.info.filename, 'picked file.bin');
+  assert.equal(result.info.pinned, true);
+  assert.deepEqual(result.steps.at(-1), { done: 3_000_000, total: 3_000_000 });
+  const slice = (from, to) => [...bytes.subarray(from, Math.min(to, from + 64))];
+  assert.deepEqual(result.ranges, [slice(0, 10), slice(1_048_570, 1_048_582), slice(2_999_999, 3_000_000), [], [], slice(10, 3_000_000)]);
+  assert.equal(result.streamed, 2_000_000);
+  assert.deepEqual(result.reading.at(-1), { done: 2_000_000, total: 2_000_000 });
+  const hash = await page.evaluate(async (part) => sha(Uint8Array.from(part)), [...bytes.subarray(100, 2_000_100)]);
+  assert.equal(result.hash, hash);
+  assert.deepEqual(result.bad.map((error) => error?.code), ['invalid-argument', 'invalid-argument', 'invalid-argument']);
+});
+
+test('roots are listed, pinned, unpinned and deleted', async () => {
+  const result = await page.evaluate(async () => {
+    const storage = await kit.openStorage({ name: 'roots' });
+    const stored = await storage.storeMany(
+      Array.from({ length: 25 }, (_, n) => ({ data: `file ${n}`, filename: `f${n}.txt`, pin: n === 3 })),
+    );
+    const first = await storage.listFiles('/', { limit: 10 });
+    const second = await storage.listFiles('/', { limit: 10, after: first.next });
+    const all = [];
+    for await (const file of storage.files()) all.push(file.cid);
+    const pinned = stored[3].cid;
+    const denied = await thrown(storage.delete(pinned));
+    await storage.unpin(pinned);
+    await storage.delete(pinned);
+    const gone = {
+      exists: await storage.exists(pinned),
+      stat: await thrown(storage.stat(pinned)),
+      retrieve: await thrown(storage.retrieve(pinned)),
+      again: await thrown(storage.delete(pinned)),
+    };
+    await storage.pin(stored[4].cid);
+    const status = await storage.backendStatus();
+    const elsewhere = await thrown(storage.listFiles('/photos'));
+    storage.close();
+    const closed = await thrown(storage.stat(pinned));
+    return { stored, first, second, all, denied, gone, status, elsewhere, closed };
+  });
+  assert.equal(result.stored.length, 25);
+  assert.equal(result.first.files.length, 10);
+  assert.equal(new Set([...result.first.files, ...result.second.files].map((file) => file.cid)).size, 20);
+  assert.deepEqual(result.all, result.stored.map((file) => file.cid).sort());
+  assert.equal(result.denied.name, 'DeniedError');
+  assert.equal(result.gone.exists, false);
+  assert.equal(result.gone.stat.name, 'NotFoundError');
+  assert.equal(result.gone.retrieve.name, 'NotAvailableOfflineError');
+  assert.equal(result.gone.again.name, 'NotFoundError');
+  assert.equal(result.status.roots, 24);
+  assert.equal(result.status.blocks, 24);
+  assert.equal(result.status.pinned, 1);
+  assert.equal(result.status.localOnly, 'no-remotes');
+  assert.deepEqual([result.status.backends[0].kind, result.status.backends[0].state], ['indexeddb', 'available']);
+  assert.equal(result.elsewhere.name, 'UnsupportedError');
+  assert.equal(result.closed.name, 'CancelledError');
+});
+
+test('texts that are no CIDs are refused, by every verb', async () => {
+  const valid = 'bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e';
+  const texts = ['', ' ', '../x', '/etc/passwd', `/ipfs/${valid}`, `${valid} `, valid.toUpperCase().slice(1), `!${valid}`, 'x'.repeat(5000),
+    'QmNotACid', 'bafy'.padEnd(60, 'a'), 'bagaaaaa', valid.slice(0, -3)];
+  const outcome = await page.evaluate(
+    async ([texts]) => {
+      const storage = await kit.openStorage({ name: 'bad-cids' });
+      const codes = [];
+      for (const text of texts) {
+        for (const verb of ['retrieve', 'stat', 'exists', 'delete', 'pin', 'unpin']) {
+          codes.push([text.slice(0, 80), verb, (await thrown(storage[verb](text)))?.name]);
+        }
+      }
+      storage.close();
+      return codes;
+    },
+    [texts],
+  );
+  assert.equal(outcome.length, texts.length * 6);
+  for (const [text, verb, name] of outcome) assert.equal(name, 'InvalidCidError', `${verb}(${JSON.stringify(text)})`);
+});
+
+test('what needs the network fails at once, and says why', async () => {
+  const reasons = await page.evaluate(async () => {
+    const missing = 'bafkreigcfzeq3ksel6zpxjccpdacfxytkmip2j4mvpfevv4rt3o4zti5zy';
+    const reasons = [];
+    for (const options of [{}, { forceFallback: true }]) {
+      const storage = await kit.openStorage({ name: 'offline', ...options });
+      reasons.push(await thrown(storage.retrieve(missing)), await thrown(storage.pin(missing)), storage.isAvailable());
+      storage.close();
+    }
+    globalThis.IPFS_KIT_DISABLE = 'true';
+    const storage = await kit.openStorage({ name: 'offline' });
+    delete globalThis.IPFS_KIT_DISABLE;
+    reasons.push(await thrown(storage.retrieve(missing)));
+    const { cid } = await storage.store('works all the same');
+    reasons.push(new TextDecoder().decode(await storage.retrieve({ toString: () => cid })));
+    storage.close();
+    return reasons;
+  });
+  const expected = ['no-remotes', 'no-remotes', false, 'force-fallback', 'force-fallback', false, 'disabled', 'works all the same'];
+  assert.deepEqual(reasons.map((one) => one?.reason ?? one), expected);
+  assert.equal(reasons[0].name, 'NotAvailableOfflineError');
+  assert.equal(reasons[0].typed, true);
+});
+
+test('an aborted store leaves nothing behind', async () => {
+  const result = await page.evaluate(async () => {
+    const storage = await kit.openStorage({ name: 'aborted' });
+    const kept = await storage.store(noise(3_000_000, 1), { filename: 'kept' });
+    const before = await storage.backendStatus();
+    const stop = new AbortController();
+    let told = 0;
+    const endless = new ReadableStream({ pull: (controller) => controller.enqueue(noise(1_000_000, (told += 1))) });
+    const late = thrown(storage.store(endless, { signal: stop.signal, onProgress: ({ done }) => done > 20_000_000 && stop.abort() }));
+    const error = await late;
+    const already = await thrown(storage.store('x', { signal: AbortSignal.abort(new TypeError('mine')) }));
+    const never = new ReadableStream({ pull: () => new Promise(() => {}) });
+    const stalled = await thrown(storage.store(never, { signal: AbortSignal.timeout(50) }));
+    const after = await storage.backendStatus();
+    const whole = (await storage.retrieve(kept.cid)).length;
+    storage.close();
+    return { error, already, stalled, before, after, whole };
+  });
+  assert.equal(result.error.name, 'AbortError');
+  assert.equal(result.already.message, 'mine');
+  assert.equal(result.stalled.name, 'TimeoutError');
+  assert.deepEqual([result.after.blocks, result.after.bytes, result.after.roots], [result.before.blocks, result.before.bytes, 1]);
+  assert.equal(result.whole, 3_000_000);
+});
+
+test('limits hold: a store over one fails with the figures, and loses nothing', async () => {
+  const result = await page.evaluate(async () => {
+    const storage = await kit.openStorage({ name: 'limits' });
+    await storage.configureCache({ diskBytes: 4_000_000, memoryBytes: 1_000_000, policy: 'lru' });
+    const kept = await storage.store(noise(2_500_000, 5));
+    const small = await thrown(storage.store(noise(2_000_000, 6)));
+    const large = await thrown(storage.store(noise(30_000_000, 7)));
+    const same = await thrown(storage.store(noise(2_500_000, 5)));
+    const status = await storage.backendStatus();
+    await storage.configureCache({ diskBytes: Infinity });
+    const fits = await thrown(storage.store(noise(2_000_000, 6)));
+    const policy = await thrown(storage.configureCache({ policy: 'arc' }));
+    const typo = await thrown(storage.configureCache({ diskByte: 1 }));
+    const whole = (await storage.retrieve(kept.cid)).length;
+    storage.close();
+    return { small, large, same, status, fits, policy, typo, whole };
+  });
+  assert.equal(result.small.name, 'QuotaExceededError');
+  assert.equal(result.small.limit, 4_000_000);
+  assert.equal(result.large.name, 'QuotaExceededError');
+  assert.equal(result.same, undefined);
+  assert.equal(result.status.bytes, result.status.bytes > 2_500_000 && result.status.bytes < 2_501_000 ? result.status.bytes : 'about 2,500,000');
+  assert.equal(result.status.diskLimit, 4_000_000);
+  assert.ok(result.status.memoryBytes <= 1_000_000);
+  assert.equal(result.fits, undefined);
+  assert.equal(result.policy.name, 'InvalidArgumentError');
+  assert.equal(result.typo.name, 'InvalidArgumentError');
+  assert.equal(result.whole, 2_500_000);
+});
+
+test('one storage is shared until it is reset', async () => {
+  const result = await page.evaluate(async () => {
+    const [one, two] = await Promise.all([kit.getStorage(), kit.getStorage()]);
+    const { cid } = await one.store('shared');
+    await kit.resetStorage();
+    const closed = await thrown(one.stat(cid));
+    const three = await kit.getStorage();
+    const there = (await three.stat(cid)).size;
+    await kit.resetStorage();
+    return { same: one === two, other: one !== three, closed, there };
+  });
+  assert.deepEqual([result.same, result.other, result.closed.name, result.there], [true, true, 'CancelledError', 6]);
+});
+
+test('many stores at once all arrive', async () => {
+  const result = await page.evaluate(async () => {
+    const storage = await kit.openStorage({ name: 'many', durability: 'relaxed' });
+    const stored = await Promise.all(Array.from({ length: 500 }, (_, n) => storage.store(noise(4096, n + 1))));
+    const back = await Promise.all(stored.map(async ({ cid }) => (await storage.retrieve(cid)).length));
+    const { roots, blocks } = await storage.backendStatus();
+    await storage.flush();
+    storage.close();
+    return { cids: new Set(stored.map(({ cid }) => cid)).size, bytes: back.reduce((a, b) => a + b), roots, blocks };
+  });
+  assert.deepEqual(result, { cids: 500, bytes: 500 * 4096, roots: 500, blocks: 500 });
+});

@@ -1,0 +1,22 @@
+// The types: a program that uses all of them compiles, and wrong uses do not.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+
+test('the types hold', async () => {
+  const run = promisify(execFile);
+  const done = await run('npx', ['--no-install', 'tsc', '--project', 'tsconfig.json']).catch((error) => error);
+  assert.equal(done.code ?? 0, 0, done.stdout);
+});
+
+test('every export is declared, and every declaration exported', async () => {
+  const { readFile } = await import('node:fs/promises');
+  const read = (file) => readFile(new URL(`../../src/bindings/browser/npm/${file}`, import.meta.url), 'utf8');
+  const exported = (text) => [...text.matchAll(/^export (?:async )?(?:class|function\*?) (\w+)/gm)].map(([, name]) => name);
+  const [index, errors, types] = await Promise.all(['index.js', 'errors.js', 'index.d.ts'].map(read));
+  const internal = ['asError'];
+  const shipped = [...exported(index), ...exported(errors)].filter((name) => !internal.includes(name));
+  assert.deepEqual(shipped.sort(), exported(types).sort());
+});

@@ -1,0 +1,58 @@
+import {
+  getStorage,
+  NotAvailableOfflineError,
+  openStorage,
+  QuotaExceededError,
+  resetStorage,
+  StorageError,
+  type FileInfo,
+  type OfflineReason,
+  type Status,
+} from 'ipfs-kit-storage';
+
+export async function uses(file: File, stream: ReadableStream<Uint8Array>, pieces: AsyncIterable<Uint8Array>) {
+  const storage = await openStorage({
+    name: 'x',
+    durability: 'relaxed',
+    verification: 'on-first-read',
+    layout: { profile: 'unixfs-v0-2015', chunkSize: 1024 },
+    forceFallback: true,
+  });
+  const info: FileInfo = await storage.store(file, {
+    pin: true,
+    signal: AbortSignal.timeout(1000),
+    onProgress: ({ done, total }) => console.log(done / (total ?? done)),
+  });
+  for (const data of ['text', new Uint8Array(1), new ArrayBuffer(1), stream, pieces, [new Uint8Array(1)]]) {
+    await storage.store(data);
+  }
+  const many: FileInfo[] = await storage.storeMany([{ data: 'a', filename: 'a.txt' }]);
+  const bytes: Uint8Array = await storage.retrieve(info.cid, { offset: 1, length: 2 });
+  const streamed: ReadableStream<Uint8Array> = storage.stream({ toString: () => info.cid });
+  for await (const entry of storage.files()) console.log(entry.filename?.length, entry.profile);
+  const { files, next } = await storage.listFiles('/', { limit: 5 });
+  const status: Status = await storage.backendStatus();
+  const reason: OfflineReason | undefined = status.localOnly;
+  try {
+    await storage.delete(info.cid);
+  } catch (error) {
+    if (error instanceof QuotaExceededError) console.log(error.needed + error.limit);
+    if (error instanceof NotAvailableOfflineError) console.log(error.cid, error.reason);
+    if (error instanceof StorageError && error.code === 'denied') await storage.unpin(info.cid);
+  }
+  await storage.configureCache({ memoryBytes: 0, diskBytes: Infinity, policy: 'lru' });
+  await (await getStorage()).flush();
+  await resetStorage();
+  const held: boolean = (await storage.exists(info.cid)) && storage.isAvailable();
+  storage.close();
+
+  // @ts-expect-error a number is no data
+  await storage.store(42);
+  // @ts-expect-error no such option
+  await storage.store('x', { pinned: true });
+  // @ts-expect-error no such durability
+  await openStorage({ durability: 'maybe' });
+  // @ts-expect-error no such policy
+  await storage.configureCache({ policy: 'arc' });
+  return { many, bytes, streamed, files, next, reason, held };
+}
