@@ -63,7 +63,21 @@ pub fn parse(text: &str) -> Result<Cid> {
         return Err(invalid(format!("the character {bad:?} occurs in no CID; give the CID alone, without a path")));
     }
     let cid = Cid::try_from(text).map_err(|error| invalid(error.to_string()))?;
+    // The same parser passes over bytes behind the digest; decoded again, they show.
+    if cid.version() == Version::V1 {
+        let (_, bytes) = ::cid::multibase::decode(text).map_err(|error| invalid(error.to_string()))?;
+        from_bytes(&bytes)?;
+    }
     check(&cid)?;
+    Ok(cid)
+}
+
+/// Reads a CID from its bytes, and from nothing more.
+pub fn from_bytes(bytes: &[u8]) -> Result<Cid> {
+    let cid = Cid::try_from(bytes).map_err(|error| invalid(error.to_string()))?;
+    if cid.encoded_len() != bytes.len() {
+        return Err(invalid("there are bytes behind its digest"));
+    }
     Ok(cid)
 }
 

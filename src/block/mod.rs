@@ -7,7 +7,7 @@ mod cid;
 
 use bytes::Bytes;
 
-pub use self::cid::{Cid, Codec, Key, check, key, new_cid, parse};
+pub use self::cid::{Cid, Codec, Key, check, from_bytes, key, new_cid, parse};
 use crate::{
     error::{Error, Result},
     hash::{HashFunction, Hasher},

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 pub use super::protobuf::Malformed;
 use super::protobuf::{self, Fields};
-use crate::block::Cid;
+use crate::block::{self, Cid};
 
 /// One link of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Link {
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 if cid.is_none() && name.is_none() && tsize.is_none() => {
-                    let found = Cid::try_from(value.bytes()?.as_ref())
+                    let found = block::from_bytes(&value.bytes()?)
                         .map_err(|_| Malformed("a dag-pb link leads to no valid CID"))?;
                     cid = Some(found);
                 }

@@ -68,11 +68,9 @@ impl Writer {
     ///
     /// After an error the writer is finished, and what it wrote ahead is dropped.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        if self.open.is_none() {
-            self.open = Some(sweep::enter(&self.shared).await);
-        }
-        let work = self.work.as_mut().ok_or(Error::Cancelled)?;
-        let done = work.write(&self.shared, self.layout, bytes).await;
+        let (shared, layout) = (self.shared.clone(), self.layout);
+        let work = self.begin().await?;
+        let done = work.write(&shared, layout, bytes).await;
         if done.is_err() {
             self.abort().await;
         }
@@ -81,11 +79,8 @@ impl Writer {
 
     /// Ends the file and commits it. On return it is durable.
     pub async fn finish(&mut self) -> Result<StoredRoot> {
-        if self.open.is_none() {
-            self.open = Some(sweep::enter(&self.shared).await);
-        }
-        let work = self.work.as_mut().ok_or(Error::Cancelled)?;
-        let finished = work.finish(&self.shared, self.layout).await;
+        let (shared, layout) = (self.shared.clone(), self.layout);
+        let finished = self.begin().await?.finish(&shared, layout).await;
         let done = match finished {
             Ok((blocks, built)) => {
                 let part = Part::new(&self.shared, &self.options, self.layout, blocks, built);
@@ -105,6 +100,14 @@ impl Writer {
                 Err(error)
             }
         }
+    }
+
+    /// The work, if it has not ended; from now on nothing is swept.
+    async fn begin(&mut self) -> Result<&mut Work> {
+        if self.work.is_some() && self.open.is_none() {
+            self.open = Some(sweep::enter(&self.shared).await);
+        }
+        self.work.as_mut().ok_or(Error::Cancelled)
     }
 
     /// Gives up: nothing is stored, and what was written ahead is dropped.

@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode, bytes::ByteVec};
 
 use super::{Commit, Root};
 use crate::{
-    block::{Cid, Key},
+    block::{self, Cid, Key},
     error::{Error, Result},
 };
 
@@ -71,7 +71,7 @@ impl Record {
             keys.iter().map(|key| Key::from_bytes(key).map_err(|error| broken(error.to_string()))).collect()
         };
         let cids = |cids: &[ByteVec]| -> Result<Vec<Cid>> {
-            cids.iter().map(|cid| Cid::try_from(cid.as_slice()).map_err(|error| broken(error.to_string()))).collect()
+            cids.iter().map(|cid| block::from_bytes(cid).map_err(|error| broken(error.to_string()))).collect()
         };
         Ok(Change {
             set_roots: record.set_roots.iter().map(|root| Root::decode(root)).collect::<Result<_>>()?,

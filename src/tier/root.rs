@@ -74,7 +74,7 @@ impl Root {
     pub fn decode(bytes: &[u8]) -> Result<Root> {
         let corrupt = |detail: String| Error::Corrupt { cid: None, detail: format!("a root's record: {detail}") };
         let record: Record = minicbor::decode(bytes).map_err(|error| corrupt(error.to_string()))?;
-        let cid = Cid::try_from(record.cid).map_err(|error| corrupt(error.to_string()))?;
+        let cid = block::from_bytes(record.cid).map_err(|error| corrupt(error.to_string()))?;
         block::check(&cid).map_err(|error| corrupt(error.to_string()))?;
         Ok(Root {
             cid,

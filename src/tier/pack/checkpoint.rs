@@ -12,7 +12,7 @@ use super::{
     table::{Entry, Table},
 };
 use crate::{
-    block::Cid,
+    block::{self, Cid},
     error::{Error, Result},
     platform::files::{Directory, RandomAccessFile},
     tier::root::{Root, RootMap},
@@ -100,7 +100,7 @@ fn parse(bytes: &[u8]) -> Option<Checkpoint> {
         });
     }
     let set: Vec<Root> = head.roots.iter().map(|root| Root::decode(root)).collect::<Result<_>>().ok()?;
-    let pins: Vec<Cid> = head.pins.iter().map(|cid| Cid::try_from(cid.as_slice())).collect::<Result<_, _>>().ok()?;
+    let pins: Vec<Cid> = head.pins.iter().map(|cid| block::from_bytes(cid)).collect::<Result<_, _>>().ok()?;
     let mut roots = RootMap::default();
     roots.apply(set, &[], &pins, &[]);
     Some(Checkpoint {

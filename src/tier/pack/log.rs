@@ -8,9 +8,6 @@ use crate::{
     platform::files::{Directory, RandomAccessFile},
 };
 
-/// A segment is closed when it has this many bytes: the unit in which space is given back.
-pub const SEGMENT_BYTES: u32 = 256 * 1024 * 1024;
-
 /// Where the frames of a segment begin: after the magic and the segment's number.
 pub const FIRST_FRAME: u32 = 12;
 
@@ -23,13 +20,14 @@ const LARGE_BYTES: usize = 64 * 1024;
 /// The segments of one store, and the end at which they grow.
 pub struct Log {
     directory: Rc<dyn Directory>,
+    segment_bytes: u32,
     open: RefCell<BTreeMap<u32, Rc<dyn RandomAccessFile>>>,
 }
 
 impl Log {
     /// A log in this folder. Nothing is read yet.
-    pub fn new(directory: Rc<dyn Directory>) -> Self {
-        Log { directory, open: RefCell::default() }
+    pub fn new(directory: Rc<dyn Directory>, segment_bytes: u32) -> Self {
+        Log { directory, segment_bytes, open: RefCell::default() }
     }
 
     /// The numbers of the segments that are there, in order.
@@ -186,7 +184,9 @@ impl<'a> Appender<'a> {
 
     /// Goes on in a new segment when this one is full. The full one is durable first, so that the log has no holes.
     async fn make_room(&mut self, frame_bytes: usize) -> Result<()> {
-        if u64::from(self.at.offset) + frame_bytes as u64 <= u64::from(SEGMENT_BYTES) || self.at.offset == FIRST_FRAME {
+        if u64::from(self.at.offset) + frame_bytes as u64 <= u64::from(self.log.segment_bytes)
+            || self.at.offset == FIRST_FRAME
+        {
             return Ok(());
         }
         self.sync()?;

@@ -37,17 +37,31 @@ use crate::{
     platform::files::Directory,
 };
 
-/// A checkpoint is due when the log has grown by this much since the last one, or by [`CHECKPOINT_RATIO`] times the
-/// index, whichever is more. It bounds what opening after a crash reads, and what checkpoints cost while writing.
-const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
-/// See [`CHECKPOINT_BYTES`].
+/// The sizes at which the engine acts. The defaults are for real stores; tests take small ones.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A segment is closed at this size: the unit in which space is given back.
+    pub segment_bytes: u32,
+    /// A checkpoint is due when the log has grown by this much since the last one, or by [`CHECKPOINT_RATIO`] times the
+    /// index if that is more. It bounds what opening after a crash reads, and what checkpoints cost while writing.
+    pub checkpoint_bytes: u64,
+    /// A checkpoint is due after this many frames, too, or after a share of the index: opening looks at each.
+    pub checkpoint_frames: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { segment_bytes: 256 * 1024 * 1024, checkpoint_bytes: 64 * 1024 * 1024, checkpoint_frames: 65_536 }
+    }
+}
+
+/// See [`Limits::checkpoint_bytes`].
 const CHECKPOINT_RATIO: u64 = 4;
-/// A checkpoint is due after this many frames, too: opening looks at each.
-const CHECKPOINT_FRAMES: u64 = 65_536;
 
 /// Blocks and roots in packed files.
 pub struct PackTier {
     directory: Rc<dyn Directory>,
+    limits: Limits,
     log: Log,
     state: RefCell<State>,
     /// Held by the one commit that is being written.
@@ -92,7 +106,12 @@ struct Appended {
 impl PackTier {
     /// Opens the store in this folder, or makes one there; mends what a crash left.
     pub async fn open(directory: Rc<dyn Directory>, hasher: &dyn Hasher) -> Result<PackTier> {
-        let log = Log::new(directory.clone());
+        Self::open_with(directory, hasher, Limits::default()).await
+    }
+
+    /// The same, with other limits.
+    pub async fn open_with(directory: Rc<dyn Directory>, hasher: &dyn Hasher, limits: Limits) -> Result<PackTier> {
+        let log = Log::new(directory.clone(), limits.segment_bytes);
         let checkpoint = checkpoint::load(directory.as_ref()).await?;
         let first = match log.segments().await?.first() {
             Some(first) => *first,
@@ -120,6 +139,7 @@ impl PackTier {
         state.synced = replay.end;
         let tier = PackTier {
             directory,
+            limits,
             log,
             state: RefCell::new(state),
             writing: Mutex::new(()),
@@ -246,8 +266,9 @@ impl PackTier {
     fn checkpoint_is_due(&self) -> bool {
         let state = self.state.borrow();
         let index = state.table.memory_bytes() as u64;
-        state.since_checkpoint.bytes > CHECKPOINT_BYTES.max(index * CHECKPOINT_RATIO)
-            || state.since_checkpoint.frames > CHECKPOINT_FRAMES.max(state.table.len() as u64 / CHECKPOINT_RATIO)
+        state.since_checkpoint.bytes > self.limits.checkpoint_bytes.max(index * CHECKPOINT_RATIO)
+            || state.since_checkpoint.frames
+                > self.limits.checkpoint_frames.max(state.table.len() as u64 / CHECKPOINT_RATIO)
     }
 
     /// Writes the index out, and gives back the segments in which nothing is alive. `writing` must be held.
