@@ -82,10 +82,7 @@ const NODE_TEST: [&str; 4] = ["--test", "--test-reporter=spec", "--test-timeout=
 /// The built npm package in a page, driven by Node's test runner.
 fn page_tests(counts: &mut Counts) -> Result<()> {
     let directory = Path::new("tests/page");
-    if !directory.join("node_modules").is_dir() {
-        let mut npm = command(tools::npm()?);
-        run(npm.current_dir(directory).args(["ci", "--no-audit", "--no-fund"]))?;
-    }
+    tools::npm_packages(directory)?;
     let mut node = command(tools::node()?);
     node.current_dir(directory).args(NODE_TEST).envs(tools::hosts()?);
     count(counts, &mut node)

@@ -3,7 +3,7 @@
 
 use crate::process::{answer, cargo, command, find, run};
 use anyhow::{Context, Result, ensure};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Must equal the crate `wasm-bindgen` in Cargo.toml.
 const WASM_BINDGEN: &str = "0.2.130";
@@ -145,4 +145,13 @@ fn apt_install(packages: &[&str]) -> Result<()> {
     };
     run(&mut apt("update -qq"))?;
     run(apt("install -y -qq --no-install-recommends").args(packages))
+}
+
+/// The packages that a folder's lock file names, installed into it.
+pub fn npm_packages(directory: &Path) -> Result<()> {
+    if directory.join("node_modules").is_dir() {
+        return Ok(());
+    }
+    let mut npm = command(npm()?);
+    run(npm.current_dir(directory).args(["ci", "--no-audit", "--no-fund"]))
 }

@@ -137,6 +137,7 @@ impl PackTier {
         Self::cut(&log, replay.end, replay.torn_bytes).await?;
         state.end = replay.end;
         state.synced = replay.end;
+        state.sealed = if replay.sealed { replay.end } else { Position::default() };
         let tier = PackTier {
             directory,
             limits,

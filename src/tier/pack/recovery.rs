@@ -25,6 +25,8 @@ pub struct Replay {
     pub frames: Vec<(Position, Replayed)>,
     /// Where it ends.
     pub end: Position,
+    /// Whether all of it was known to be durable, so that nothing had to be hashed.
+    pub sealed: bool,
     /// Bytes after that end, which are to be cut off.
     pub torn_bytes: u64,
 }
@@ -69,7 +71,12 @@ pub async fn replay(log: &Log, hasher: &dyn Hasher, from: Position) -> Result<Re
         let kept = if number == end.segment { u64::from(end.offset) } else { 0 };
         torn_bytes += log.segment(number).await?.len()?.saturating_sub(kept);
     }
-    Ok(Replay { frames, end, torn_bytes })
+    let sealed = match frames.last() {
+        None => true,
+        Some((at, Replayed::Commit(synced, _))) => synced == at,
+        Some((_, Replayed::Block(..))) => false,
+    };
+    Ok(Replay { frames, end, sealed, torn_bytes })
 }
 
 /// Collects the frames of a segment whose headers hold, and returns where they end.
