@@ -8,6 +8,7 @@
 //!
 //! This is for hosts without SHA instructions. Where the CPU's can be reached,
 //! `sha2` alone is more than twice as fast as these four lanes.
+#![allow(clippy::indexing_slicing)] // the indices are those of arrays of fixed size, or made from the slices' lengths
 
 use std::cmp::Reverse;
 

@@ -162,7 +162,7 @@ impl GuestWriter for OpenWriter {
 impl Drop for OpenWriter {
     fn drop(&mut self) {
         let _ = run(async {
-            self.0.borrow_mut().abort().await;
+            self.0.get_mut().abort().await;
             Ok(())
         });
     }

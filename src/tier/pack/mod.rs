@@ -378,7 +378,6 @@ impl Tier for PackTier {
             unpin: commit.unpin,
             drop_blocks: commit.drop_blocks,
             quarantine: commit.quarantine,
-            ..Change::default()
         })
         .await?;
         {
@@ -435,12 +434,12 @@ impl Tier for PackTier {
             Ok(()) => appender.write_out(),
             failed => failed,
         };
-        let mut state = self.state.borrow_mut();
-        state.synced = appender.synced();
+        self.state.borrow_mut().synced = appender.synced();
         if let Err(error) = sealing {
-            drop(state);
-            return appender.undo().await.map(|_| ()).inspect_err(|_| self.give_up(&error));
+            // Everything is durable; only the record that says so is missing, and spares no work next time.
+            return appender.undo().await.map(drop).inspect_err(|_| self.give_up(&error));
         }
+        let mut state = self.state.borrow_mut();
         state.end = appender.position();
         state.sealed = state.end;
         Ok(())
