@@ -69,6 +69,7 @@ fn everything_else_is_an_invalid_cid() {
         }),
         ("CIDv0 cut off", V0[..45].into()),
         ("CIDv0 with a wrong letter", V0.replace('f', "0")),
+        ("CIDv0 in a multibase", format!("z{V0}")),
         ("an invented CID", format!("bafy{}", "0123456789abcdef".repeat(4).get(..56).unwrap())),
         ("an unknown codec", v1(0x9999, 0x12, &[7; 32])),
         ("an unknown hash", v1(0x55, 0x9999, &[7; 32])),

@@ -333,7 +333,7 @@ fn history(seed: u64, blocks: &[Block]) -> u64 {
                     let (commit, after) = step(&dice, &model, blocks);
                     possible = after;
                     match tier.commit(commit).await {
-                        Ok(()) => model = possible.clone(),
+                        Ok(_) => model = possible.clone(),
                         Err(_) => break,
                     }
                     if dice.below(8) == 0 && tier.flush().await.is_err() {
@@ -390,7 +390,7 @@ fn a_write_that_fails_is_undone() {
                 let done = tier.commit(commit).await;
                 medium.left.set(u64::MAX);
                 match done {
-                    Ok(()) => model = after,
+                    Ok(_) => model = after,
                     Err(_) => failed += 1,
                 }
                 // Broken for good only when even the undoing failed; then opening again finds out.

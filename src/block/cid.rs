@@ -63,8 +63,12 @@ pub fn parse(text: &str) -> Result<Cid> {
         return Err(invalid(format!("the character {bad:?} occurs in no CID; give the CID alone, without a path")));
     }
     let cid = Cid::try_from(text).map_err(|error| invalid(error.to_string()))?;
-    // The same parser passes over bytes behind the digest; decoded again, they show.
-    if cid.version() == Version::V1 {
+    // The same parser takes version 0 in any multibase, and passes over bytes behind the digest.
+    if cid.version() == Version::V0 {
+        if cid.to_string() != text {
+            return Err(invalid("version 0 is written in base58btc alone, without a multibase prefix"));
+        }
+    } else {
         let (_, bytes) = ::cid::multibase::decode(text).map_err(|error| invalid(error.to_string()))?;
         from_bytes(&bytes)?;
     }

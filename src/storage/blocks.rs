@@ -75,8 +75,8 @@ impl Blocks {
         self.failure.borrow().clone()
     }
 
-    /// Commits, if it fits.
-    pub async fn commit(&self, commit: Commit) -> Result<()> {
+    /// Commits, if it fits; see [`Tier::commit`].
+    pub async fn commit(&self, commit: Commit) -> Result<Vec<bool>> {
         self.check_room(&commit).await?;
         for key in commit.drop_blocks.iter().chain(&commit.quarantine) {
             self.cache.borrow_mut().remove(key);
@@ -152,7 +152,7 @@ impl Blocks {
         let quarantine = bad.iter().filter_map(block::key).collect();
         let aside = Commit { quarantine, durability: Durability::Strict, ..Commit::default() };
         let detail = match self.commit(aside).await {
-            Ok(()) => "its bytes do not hash to it; it was set aside".to_owned(),
+            Ok(_) => "its bytes do not hash to it; it was set aside".to_owned(),
             Err(error) => format!("its bytes do not hash to it; setting it aside failed: {error}"),
         };
         Error::corrupt(first, detail)

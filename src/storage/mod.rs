@@ -33,6 +33,15 @@ pub const MAX_PAGE: usize = 10_000;
 /// A file being read.
 pub type Reader = FileReader<Rc<dyn crate::unixfs::BlockSource>>;
 
+/// A part of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// In the order of the CIDs' text.
+    pub files: Vec<StoredRoot>,
+    /// After which the next page begins; none on the last one.
+    pub next: Option<Cid>,
+}
+
 /// A store. Clones share it.
 #[derive(Clone)]
 pub struct Storage {
@@ -78,12 +87,8 @@ impl Storage {
             roots.push(part.root.clone());
             all.merge(part.commit);
         }
-        self.shared.blocks.commit(all).await?;
-        let mut stored = Vec::with_capacity(roots.len());
-        for root in roots {
-            stored.push(self.stat(&root.cid).await.unwrap_or(StoredRoot { root, pinned: false }));
-        }
-        Ok(stored)
+        let pinned = self.shared.blocks.commit(all).await?;
+        Ok(roots.into_iter().zip(pinned).map(|(root, pinned)| StoredRoot { root, pinned }).collect())
     }
 
     /// Starts storing one file of any size, fed in pieces.
@@ -123,14 +128,19 @@ impl Storage {
     }
 
     /// At most `limit` stored roots in the order of their CIDs' text, after `after`.
-    pub async fn list_files(&self, path: &str, after: Option<&Cid>, limit: usize) -> Result<Vec<StoredRoot>> {
+    pub async fn list_files(&self, path: &str, after: Option<&Cid>, limit: usize) -> Result<Page> {
         if path != "/" {
             return Err(Error::Unsupported(format!("listing {path:?}: the stored roots are listed at \"/\"")));
         }
         if !(1..=MAX_PAGE).contains(&limit) {
             return Err(Error::InvalidArgument(format!("a page of {limit}; allowed are 1 to {MAX_PAGE}")));
         }
-        self.shared.tier.roots(after, limit).await
+        // One more tells whether there is a next page.
+        let mut files = self.shared.tier.roots(after, limit + 1).await?;
+        let more = files.len() > limit;
+        files.truncate(limit);
+        let next = files.last().filter(|_| more).map(|last| last.root.cid);
+        Ok(Page { files, next })
     }
 
     /// Whether the root, or the block, with this CID is held locally.
@@ -158,7 +168,7 @@ impl Storage {
         if self.shared.tier.root(cid).await?.is_none() {
             commit.set_roots = vec![self.adopt(cid).await?];
         }
-        self.shared.blocks.commit(commit).await
+        self.shared.blocks.commit(commit).await.map(drop)
     }
 
     /// Takes the pin away; the data stays.
@@ -166,7 +176,7 @@ impl Storage {
         let _roots = self.shared.roots.lock().await;
         self.stat(cid).await?;
         let commit = Commit { unpin: vec![*cid], durability: self.shared.options.durability, ..Commit::default() };
-        self.shared.blocks.commit(commit).await
+        self.shared.blocks.commit(commit).await.map(drop)
     }
 
     /// Whether a remote can be used now. A store without remotes says no, and works.

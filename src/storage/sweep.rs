@@ -73,7 +73,7 @@ pub async fn sweep(shared: &Rc<Shared>, root: Option<&Cid>) -> Result<()> {
     };
     let _sweeping = shared.sweeper.sweeping.lock().await;
     if shared.sweeper.writers.get() > 0 {
-        return if root.is_some() { shared.blocks.commit(commit).await } else { Ok(()) };
+        return if root.is_some() { shared.blocks.commit(commit).await.map(drop) } else { Ok(()) };
     }
     let mut garbage = shared.sweeper.candidates.borrow().clone();
     let mut after = None;

@@ -84,16 +84,16 @@ impl Writer {
         let done = match finished {
             Ok((blocks, built)) => {
                 let part = Part::new(&self.shared, &self.options, self.layout, blocks, built);
-                self.shared.blocks.commit(part.commit).await.map(|()| part.root)
+                let pinned = self.shared.blocks.commit(part.commit).await;
+                pinned.map(|pinned| StoredRoot { root: part.root, pinned: pinned.first() == Some(&true) })
             }
             Err(error) => Err(error),
         };
         match done {
-            Ok(root) => {
+            Ok(stored) => {
                 self.work = None;
                 self.open = None;
-                let pinned = self.options.pin || self.shared.tier.root(&root.cid).await?.is_some_and(|s| s.pinned);
-                Ok(StoredRoot { root, pinned })
+                Ok(stored)
             }
             Err(error) => {
                 self.abort().await;
@@ -187,7 +187,7 @@ impl Work {
                     self.ahead.extend(blocks.iter().filter_map(|block| block::key(block.cid())));
                     let commit = Commit { blocks, durability: Durability::Ahead, ..Commit::default() };
                     let door = shared.blocks.clone();
-                    self.committing.push(Box::pin(async move { (bytes, door.commit(commit).await) }));
+                    self.committing.push(Box::pin(async move { (bytes, door.commit(commit).await.map(drop)) }));
                 }
             }
         }

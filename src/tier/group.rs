@@ -7,7 +7,10 @@ use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_channel::oneshot;
-use futures_util::lock::Mutex;
+use futures_util::{
+    future::{self, Either},
+    lock::Mutex,
+};
 
 use super::{Commit, Recovery, StoredRoot, Tier, Usage};
 use crate::{
@@ -30,7 +33,7 @@ pub struct GroupCommit<T: ?Sized> {
 
 struct Waiting {
     commit: Commit,
-    done: oneshot::Sender<Result<()>>,
+    done: oneshot::Sender<Result<Vec<bool>>>,
 }
 
 impl<T: Tier + ?Sized> GroupCommit<T> {
@@ -63,8 +66,11 @@ impl<T: Tier + ?Sized> GroupCommit<T> {
         if group.len() > 1 {
             let mut merged = Commit::default();
             group.iter().for_each(|waiting| merged.merge(waiting.commit.clone()));
-            if self.tier.commit(merged).await.is_ok() {
-                group.into_iter().for_each(|waiting| drop(waiting.done.send(Ok(()))));
+            if let Ok(pinned) = self.tier.commit(merged).await {
+                let mut pinned = pinned.into_iter();
+                for Waiting { commit, done } in group {
+                    let _ = done.send(Ok(pinned.by_ref().take(commit.set_roots.len()).collect()));
+                }
                 return;
             }
         }
@@ -89,16 +95,15 @@ impl<T: Tier + ?Sized> Tier for GroupCommit<T> {
         self.tier.has(keys).await
     }
 
-    async fn commit(&self, commit: Commit) -> Result<()> {
+    async fn commit(&self, commit: Commit) -> Result<Vec<bool>> {
         let (done, mut answer) = oneshot::channel();
         self.waiting.borrow_mut().push_back(Waiting { commit, done });
-        // Whoever gets the lock writes for all that wait; most find their answer there when their turn comes.
+        // Whoever gets the lock writes for all that wait then. Those who have their answer go without it: if they had to
+        // take their turn first, each newcomer would find an empty queue but for itself.
         loop {
-            let _writing = self.writing.lock().await;
-            match answer.try_recv() {
-                Ok(Some(result)) => return result,
-                Ok(None) => self.write(self.next_group()).await,
-                Err(_) => return Err(Error::Cancelled),
+            match future::select(&mut answer, self.writing.lock()).await {
+                Either::Left((answer, _)) => return answer.unwrap_or(Err(Error::Cancelled)),
+                Either::Right((_writing, _)) => self.write(self.next_group()).await,
             }
         }
     }

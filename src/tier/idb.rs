@@ -82,6 +82,15 @@ impl IdbTier {
         Ok(())
     }
 
+    /// Writes a change, and follows the log up to it: its own entry, and what others wrote in between.
+    async fn write(&self, change: host::Change, strict: bool) -> Result<()> {
+        let after = self.followed.borrow().place;
+        let entries =
+            host::write(&self.database, change, strict, after).await.map_err(|error| failed("cannot write", &error))?;
+        let mut followed = self.followed.borrow_mut();
+        Array::from(&entries).iter().try_for_each(|entry| followed.apply(&entry))
+    }
+
     /// `following` must be held.
     async fn compact(&self) -> Result<()> {
         let (place, entry) = {
@@ -111,6 +120,9 @@ impl Followed {
     fn apply(&mut self, entry: &JsValue) -> Result<()> {
         let get = |key: &str| Reflect::get(entry, &key.into()).unwrap_or_default();
         let number = |key: &str| get(key).as_f64().unwrap_or_default();
+        if number("place") <= self.place {
+            return Ok(()); // read by somebody else in the meantime
+        }
         if get("whole").is_truthy() {
             *self = Followed { entries: self.entries, ..Followed::default() };
         }
@@ -160,28 +172,31 @@ impl Tier for IdbTier {
         Ok(Uint8Array::from(found).to_vec().into_iter().map(|held| held == 1).collect())
     }
 
-    async fn commit(&self, commit: Commit) -> Result<()> {
+    async fn commit(&self, commit: Commit) -> Result<Vec<bool>> {
         let record = match commit.speaks() {
             true => Uint8Array::from(Record::of(&commit).encode().as_slice()).into(),
             false => JsValue::UNDEFINED,
         };
         let mut seen = std::collections::HashSet::new();
-        let (keys, values) = (Array::new(), Array::new());
+        let (keys, mut spans) = (Array::new(), Vec::new());
         for block in &commit.blocks {
             if let Some(key) = block::key(block.cid()).filter(|key| seen.insert(*key)) {
                 keys.push(&bytes_of(&key));
-                values.push(&Uint8Array::from(block.bytes().as_ref()));
+                spans.push(block.bytes().as_ref());
             }
         }
         let drops = commit.drop_blocks.iter().map(bytes_of).collect();
         let aside = commit.quarantine.iter().map(bytes_of).collect();
+        let change = host::Change { keys, values: host::spans(&spans), drops, aside, record };
         let strict = commit.durability == Durability::Strict;
-        host::write_commit(&self.database, keys, values, drops, aside, record, strict).await.map(drop).map_err(
-            |error| match failed("cannot write", &error) {
-                Error::QuotaExceeded { .. } => Error::QuotaExceeded { needed: commit.bytes(), limit: 0 },
-                other => other,
-            },
-        )
+        match self.write(change, strict).await {
+            Err(Error::QuotaExceeded { .. }) => Err(Error::QuotaExceeded { needed: commit.bytes(), limit: 0 }),
+            Err(error) => Err(error),
+            Ok(()) => {
+                let followed = self.followed.borrow();
+                Ok(commit.set_roots.iter().map(|root| followed.roots.is_pinned(&root.cid)).collect())
+            }
+        }
     }
 
     async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>> {
@@ -206,12 +221,8 @@ impl Tier for IdbTier {
         })
     }
 
-    /// An empty transaction with strict durability: the browser syncs what was written before with it.
+    /// A commit that changes nothing, with strict durability: the browser syncs what was written before with it.
     async fn flush(&self) -> Result<()> {
-        let none = Array::new;
-        host::write_commit(&self.database, none(), none(), none(), none(), JsValue::UNDEFINED, true)
-            .await
-            .map(drop)
-            .map_err(|error| failed("cannot flush", &error))
+        self.write(host::Change::default(), true).await
     }
 }

@@ -55,7 +55,7 @@ impl Tier for MemoryTier {
         Ok(keys.iter().map(|key| held.blocks.contains_key(key)).collect())
     }
 
-    async fn commit(&self, commit: Commit) -> Result<()> {
+    async fn commit(&self, commit: Commit) -> Result<Vec<bool>> {
         let mut held = self.held.borrow_mut();
         held.quarantined += commit.quarantine.len() as u64;
         for key in commit.drop_blocks.iter().chain(&commit.quarantine) {
@@ -70,8 +70,7 @@ impl Tier for MemoryTier {
                 held.bytes += length;
             }
         }
-        held.roots.apply(commit.set_roots, &commit.drop_roots, &commit.pin, &commit.unpin);
-        Ok(())
+        Ok(held.roots.apply(commit.set_roots, &commit.drop_roots, &commit.pin, &commit.unpin))
     }
 
     async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>> {

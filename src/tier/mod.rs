@@ -107,9 +107,9 @@ pub struct Usage {
 pub struct Recovery {
     /// Blocks and commits found after the last checkpoint and kept.
     pub replayed: u64,
-    /// Bytes of torn writes that were cut off. None of them had been acknowledged.
+    /// Bytes of torn writes at the end; the first write cuts them off. None of them had been acknowledged.
     pub truncated_bytes: u64,
-    /// Blocks found corrupt and set aside.
+    /// Damaged places found in what had been durable, and passed over.
     pub quarantined: u64,
 }
 
@@ -125,8 +125,9 @@ pub trait Tier {
     /// Whether each key is held, in order.
     async fn has(&self, keys: &[Key]) -> Result<Vec<bool>>;
 
-    /// Makes the whole change visible and durable, or, on an error, none of it.
-    async fn commit(&self, commit: Commit) -> Result<()>;
+    /// Makes the whole change visible and durable, or, on an error, none of it. Tells of each root it set whether that
+    /// is pinned now, by this commit or an earlier one.
+    async fn commit(&self, commit: Commit) -> Result<Vec<bool>>;
 
     /// The root with this CID.
     async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>>;

@@ -94,16 +94,23 @@ pub(super) struct RootMap {
 }
 
 impl RootMap {
-    /// Applies the part of a commit that concerns roots and pins.
-    pub fn apply(&mut self, set: Vec<Root>, drop: &[Cid], pin: &[Cid], unpin: &[Cid]) {
+    /// Applies the part of a commit that concerns roots and pins, and tells which of the roots set are pinned now.
+    pub fn apply(&mut self, set: Vec<Root>, drop: &[Cid], pin: &[Cid], unpin: &[Cid]) -> Vec<bool> {
         for text in drop.iter().chain(unpin).map(Cid::to_string) {
             self.pins.remove(&text);
         }
         for text in drop.iter().map(Cid::to_string) {
             self.roots.remove(&text);
         }
-        self.roots.extend(set.into_iter().map(|root| (root.cid.to_string(), root)));
         self.pins.extend(pin.iter().map(Cid::to_string));
+        set.into_iter()
+            .map(|root| {
+                let text = root.cid.to_string();
+                let pinned = self.pins.contains(&text);
+                self.roots.insert(text, root);
+                pinned
+            })
+            .collect()
     }
 
     pub fn get(&self, cid: &Cid) -> Option<StoredRoot> {
@@ -127,6 +134,12 @@ impl RootMap {
 
     pub fn pinned(&self) -> u64 {
         self.pins.len() as u64
+    }
+
+    /// Whether a root is pinned.
+    #[cfg(feature = "browser")]
+    pub fn is_pinned(&self, cid: &Cid) -> bool {
+        self.pins.contains(&cid.to_string())
     }
 
     fn with_pin(&self, text: &str, root: &Root) -> StoredRoot {

@@ -20,27 +20,36 @@ impl Chunker {
 
     /// Takes the next piece. [`Chunker::next_chunk`] must have returned `None` before.
     pub fn push(&mut self, piece: Bytes) {
-        debug_assert!(self.piece.is_empty(), "chunks of the last piece are still to be taken");
+        self.gather();
         self.piece = piece;
     }
 
     /// The next whole chunk, if there is one.
     pub fn next_chunk(&mut self) -> Option<Bytes> {
-        if self.partial.is_empty() && self.piece.len() >= self.chunk_bytes {
-            return Some(self.piece.split_to(self.chunk_bytes));
+        if self.partial.is_empty() {
+            return (self.piece.len() >= self.chunk_bytes).then(|| self.piece.split_to(self.chunk_bytes));
         }
+        self.gather();
+        (self.partial.len() == self.chunk_bytes).then(|| self.partial.split().freeze())
+    }
+
+    /// What is left at the end of the stream: less than a chunk, perhaps nothing.
+    pub fn finish(&mut self) -> Bytes {
+        if self.partial.is_empty() {
+            return std::mem::take(&mut self.piece);
+        }
+        self.gather();
+        self.partial.split().freeze()
+    }
+
+    /// Copies what is left of the last piece to the chunk that lies in several, as far as it belongs there.
+    fn gather(&mut self) {
         let missing = self.chunk_bytes - self.partial.len();
         let taken = self.piece.split_to(missing.min(self.piece.len()));
         if !taken.is_empty() && self.partial.is_empty() {
             self.partial.reserve(self.chunk_bytes.min(GROWTH_BYTES.max(taken.len())));
         }
         self.partial.extend_from_slice(&taken);
-        (self.partial.len() == self.chunk_bytes).then(|| self.partial.split().freeze())
-    }
-
-    /// What is left at the end of the stream: less than a chunk, perhaps nothing.
-    pub fn finish(&mut self) -> Bytes {
-        self.partial.split().freeze()
     }
 }
 

@@ -23,7 +23,8 @@ test('a later version goes through the missing steps only, and keeps what is the
     const { openDatabase, STEPS, writeCommit, readBlocks } = await import(module);
     const key = Uint8Array.of(1, 2, 3);
     const now = await openDatabase('upgrade');
-    await writeCommit(now, [key], [Uint8Array.of(7)], [], [], undefined, true);
+    const memory = { buffer: Uint8Array.of(0, 7).buffer };
+    await writeCommit(now, memory, [key], [1, 1], [], [], undefined, true, 0);
     const ran = [];
     const next = (database) => {
       ran.push('next');
@@ -33,7 +34,7 @@ test('a later version goes through the missing steps only, and keeps what is the
     const later = await openDatabase('upgrade', [...STEPS, next]);
     const again = await openDatabase('upgrade', [...STEPS, next]);
     const kept = await readBlocks(again, [key]);
-    const outdated = await thrown(writeCommit(now, [], [], [], [], undefined, true));
+    const outdated = await thrown(writeCommit(now, memory, [], [], [], [], undefined, true, 0));
     const older = await thrown(openDatabase('upgrade'));
     const stores = [...later.objectStoreNames];
     later.close();

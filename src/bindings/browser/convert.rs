@@ -59,6 +59,20 @@ pub struct FileInfo {
     profile: Option<&'static str>,
 }
 
+/// A part of a listing.
+#[derive(Serialize)]
+pub struct FilePage {
+    files: Vec<FileInfo>,
+    next: Option<String>,
+}
+
+impl From<storage::Page> for FilePage {
+    fn from(page: storage::Page) -> Self {
+        let files = page.files.into_iter().map(FileInfo::from).collect();
+        FilePage { files, next: page.next.map(|cid| cid.to_string()) }
+    }
+}
+
 /// The state of a store.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -14,7 +14,7 @@ use self::convert::{FileInfo, Thrown};
 use crate::{
     block,
     platform::browser::{BrowserClock, BrowserHasher},
-    storage::{self, MAX_PAGE, Storage},
+    storage::{self, Storage},
     tier::IdbTier,
 };
 
@@ -99,9 +99,8 @@ impl Engine {
     #[wasm_bindgen(js_name = listFiles)]
     pub async fn list_files(&self, path: String, after: Option<String>, limit: u32) -> Outcome<JsValue> {
         let after = after.map(|cid| block::parse(&cid)).transpose().map_err(Thrown::from)?;
-        let limit = (limit as usize).min(MAX_PAGE + 1);
-        let page = self.storage.list_files(&path, after.as_ref(), limit).await.map_err(Thrown::from)?;
-        convert::to_js(&page.into_iter().map(FileInfo::from).collect::<Vec<_>>())
+        let page = self.storage.list_files(&path, after.as_ref(), limit as usize).await.map_err(Thrown::from)?;
+        convert::to_js(&convert::FilePage::from(page))
     }
 
     /// Whether it is held locally.

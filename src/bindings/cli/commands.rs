@@ -124,16 +124,16 @@ fn list(storage: &Storage, output: &Output) -> Result<()> {
     let mut after: Option<Cid> = None;
     loop {
         let page = wait(storage.list_files("/", after.as_ref(), MAX_PAGE))?;
-        for stored in &page {
+        for stored in &page.files {
             let pin = if stored.pinned { "pinned" } else { "-" };
             let name = stored.root.filename.as_deref().unwrap_or("-");
             let modified = time(stored.root.modified);
             let line = format!("{} {:>10} {modified} {pin:<6} {name}", stored.root.cid, size(stored.root.size));
             output.line(object(stored), &line)?;
         }
-        match page.last() {
-            Some(last) if page.len() == MAX_PAGE => after = Some(last.root.cid),
-            _ => return Ok(()),
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(()),
         }
     }
 }

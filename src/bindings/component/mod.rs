@@ -34,7 +34,7 @@ use super::wasi;
 use crate::{
     block,
     platform::wasi::run,
-    storage::{self, MAX_PAGE, Storage},
+    storage::{self, Storage},
 };
 
 struct Component;
@@ -98,10 +98,11 @@ impl GuestHandle for OpenStore {
 
     fn list_files(&self, path: String, after: Option<String>, limit: u32) -> Result<FilePage, Error> {
         let after = after.map(|cid| block::parse(&cid)).transpose()?;
-        let limit = (limit as usize).min(MAX_PAGE + 1);
-        let files = run(self.0.list_files(&path, after.as_ref(), limit))?;
-        let next = files.last().filter(|_| files.len() == limit).map(|last| last.root.cid.to_string());
-        Ok(FilePage { files: files.into_iter().map(FileInfo::from).collect(), next })
+        let page = run(self.0.list_files(&path, after.as_ref(), limit as usize))?;
+        Ok(FilePage {
+            files: page.files.into_iter().map(FileInfo::from).collect(),
+            next: page.next.map(|cid| cid.to_string()),
+        })
     }
 
     fn exists(&self, cid: String) -> Result<bool, Error> {

@@ -6,7 +6,7 @@ const WORKER = `
   onmessage = async ({ data: { job, buffers } }) => {
     try {
       const digests = await Promise.all(buffers.map((buffer) => crypto.subtle.digest('SHA-256', buffer)));
-      postMessage({ job, digests }, digests);
+      postMessage({ job, digests, buffers }, [...digests, ...buffers.map((buffer) => buffer.buffer)]);
     } catch (error) {
       postMessage({ job, error: String(error) });
     }
@@ -23,37 +23,55 @@ export function canDigest() {
   return typeof crypto !== 'undefined' && crypto.subtle !== undefined;
 }
 
-/** The digests of the buffers, one after the other. The buffers are given away. */
-export async function digestAll(buffers) {
-  const total = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
-  const workers = total >= POOL_BYTES ? pool() : [];
-  const digests = workers.length > 0 ? await share(workers, buffers) : await inline(buffers);
+/**
+ * The digests of parts of the memory, one after the other. `spans` are pairs of start and length. The parts are read
+ * before this function first waits.
+ */
+export async function digestAll(memory, spans) {
+  const views = Array.from({ length: spans.length / 2 }, (_, at) => {
+    return new Uint8Array(memory.buffer, spans[2 * at], spans[2 * at + 1]);
+  });
+  const total = views.reduce((sum, view) => sum + view.length, 0);
+  // One block alone is done here by the time that a worker would have it.
+  const workers = views.length > 1 && total >= POOL_BYTES ? pool() : [];
+  const digests = await (workers.length > 0 ? share(workers, views) : inline(views));
   const all = new Uint8Array(32 * digests.length);
   digests.forEach((digest, at) => all.set(new Uint8Array(digest), 32 * at));
   return all;
 }
 
-function inline(buffers) {
-  return Promise.all(buffers.map((buffer) => crypto.subtle.digest('SHA-256', buffer)));
+/** `digest` takes its copy of each view before it returns. */
+function inline(views) {
+  return Promise.all(views.map((view) => crypto.subtle.digest('SHA-256', view)));
 }
 
-/** Each buffer goes to the worker with the fewest bytes to do. */
-async function share(workers, buffers) {
+/** Each part goes to the worker with the fewest bytes to do. */
+async function share(workers, views) {
   const groups = workers.map((worker) => ({ worker, places: [], bytes: worker.load }));
-  buffers.forEach((buffer, at) => {
+  views.forEach((view, at) => {
     const least = groups.reduce((one, other) => (other.bytes < one.bytes ? other : one));
     least.places.push(at);
-    least.bytes += buffer.length;
+    least.bytes += view.length;
   });
-  const digests = new Array(buffers.length);
-  await Promise.all(
-    groups.map(async ({ worker, places }) => {
-      if (places.length === 0) return;
-      const done = await worker.digest(places.map((at) => buffers[at]));
-      places.forEach((at, number) => (digests[at] = done[number]));
-    }),
-  );
+  const digests = new Array(views.length);
+  const jobs = groups.map(async ({ worker, places }) => {
+    if (places.length === 0) return;
+    const done = await worker.digest(places.map((at) => copy(views[at])));
+    places.forEach((at, number) => (digests[at] = done[number]));
+  });
+  await Promise.all(jobs);
   return digests;
+}
+
+/** Buffers that came back from the workers: new memory costs four times what copying into it does. */
+const spare = [];
+const MAX_SPARE = 16;
+
+function copy(view) {
+  const at = spare.findIndex((buffer) => buffer.length === view.length);
+  const buffer = at < 0 ? new Uint8Array(view.length) : spare.splice(at, 1)[0];
+  buffer.set(view);
+  return buffer;
 }
 
 let started;
@@ -92,8 +110,9 @@ class HashWorker {
       }
       const job = this.#jobs.get(data.job);
       this.#jobs.delete(data.job);
-      if (data.error === undefined) job.resolve(data.digests);
-      else job.reject(new Error(data.error));
+      if (data.error !== undefined) return job.reject(new Error(data.error));
+      spare.push(...data.buffers.slice(0, MAX_SPARE - spare.length));
+      job.resolve(data.digests);
     };
     this.#worker.onerror = (event) => {
       this.ready = false;
@@ -108,7 +127,7 @@ class HashWorker {
     return new Promise((resolve, reject) => {
       const job = this.#next++;
       this.#jobs.set(job, { resolve, reject });
-      this.#worker.postMessage({ job, buffers }, [...new Set(buffers.map((buffer) => buffer.buffer))]);
+      this.#worker.postMessage({ job, buffers }, buffers.map((buffer) => buffer.buffer));
     }).finally(() => (this.load -= bytes));
   }
 }

@@ -62,10 +62,7 @@ export async function hasBlocks(database, keys) {
 
 /** The log entries after a place in it. */
 export async function readLog(database, after) {
-  const log = begin(database, ['log'], 'readonly').objectStore('log');
-  const range = IDBKeyRange.lowerBound(after, true);
-  const [places, entries] = await Promise.all([answer(log.getAllKeys(range)), answer(log.getAll(range))]);
-  return entries.map((entry, at) => ({ place: places[at], ...entry }));
+  return entriesAfter(begin(database, ['log'], 'readonly').objectStore('log'), after);
 }
 
 /** Replaces the log up to a place by one entry that says the same, unless somebody has written since. */
@@ -80,13 +77,22 @@ export async function compactLog(database, upTo, entry) {
   await committed(transaction);
 }
 
-/** Writes a commit: drops, then adds what is not there, and enters it in the log. All of it or nothing. */
-export async function writeCommit(database, keys, values, drops, aside, record, strict) {
+/**
+ * Writes a commit: drops, then adds what is not there, and enters it in the log. All of it or nothing. The values are
+ * pairs of start and length in the memory, one for each key. Gives the log's entries after a place, the new one last.
+ */
+export async function writeCommit(database, memory, keys, spans, drops, aside, record, strict, after) {
+  // The memory may grow, and its contents go, as soon as this function first waits.
+  const values = keys.map((_, at) => {
+    const view = new Uint8Array(memory.buffer, spans[2 * at], spans[2 * at + 1]);
+    return view.length < PACK_BYTES ? view.slice() : new Blob([view]);
+  });
   const options = { durability: strict ? 'strict' : 'relaxed' };
   const transaction = begin(database, ['blocks', 'log'], 'readwrite', options);
   const done = committed(transaction);
   done.catch(() => {}); // reported below, where it is awaited
   const entry = { record, whole: false, blocks: 0, bytes: 0, quarantined: aside.length };
+  let entries = [];
   try {
     const blocks = transaction.objectStore('blocks');
     const index = blocks.index('keys');
@@ -94,17 +100,17 @@ export async function writeCommit(database, keys, values, drops, aside, record, 
     const present = await Promise.all(keys.map((key) => answer(index.getKey(key))));
     const pack = new Pack(blocks);
     keys.forEach((key, at) => {
-      if (present[at] !== undefined) return; // the caller gives no key twice
+      if (present[at] !== undefined) return;
       const value = values[at];
       entry.blocks += 1;
-      entry.bytes += value.length;
-      if (value.length < PACK_BYTES) pack.add(key, value);
-      else blocks.add({ keys: [key], value: new Blob([value]) });
+      entry.bytes += value.length ?? value.size;
+      if (value instanceof Blob) blocks.add({ keys: [key], value });
+      else pack.add(key, value);
     });
     pack.write();
     // A strict commit always writes something, so that the browser has something to sync: that is how to flush.
     const changes = record !== undefined || entry.blocks !== 0 || entry.quarantined !== 0;
-    if (changes || strict) transaction.objectStore('log').add(entry);
+    if (changes || strict) entries = await enter(transaction.objectStore('log'), entry, after);
     transaction.commit();
   } catch (error) {
     try {
@@ -115,6 +121,20 @@ export async function writeCommit(database, keys, values, drops, aside, record, 
     throw transaction.error ?? error;
   }
   await done;
+  return entries;
+}
+
+/** Adds an entry to the log, and gives it with those before it that the caller has not seen. */
+async function enter(log, entry, after) {
+  const place = await answer(log.add(entry));
+  const own = { place, ...entry };
+  return place === after + 1 ? [own] : entriesAfter(log, after);
+}
+
+async function entriesAfter(log, after) {
+  const range = IDBKeyRange.lowerBound(after, true);
+  const [places, entries] = await Promise.all([answer(log.getAllKeys(range)), answer(log.getAll(range))]);
+  return entries.map((entry, at) => ({ place: places[at], ...entry }));
 }
 
 /** Takes a key's block out of its record. */

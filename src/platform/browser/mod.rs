@@ -28,7 +28,7 @@ extern "C" {
     fn can_digest() -> bool;
 
     #[wasm_bindgen(catch, js_name = digestAll)]
-    async fn digest_all(buffers: Array) -> Result<JsValue, JsValue>;
+    async fn digest_all(memory: JsValue, spans: Vec<u32>) -> Result<JsValue, JsValue>;
 }
 
 /// Below this size a digest here costs less than the call to WebCrypto.
@@ -45,10 +45,11 @@ impl Hasher for BrowserHasher {
         if function != HashFunction::Sha2_256 || !inputs.iter().any(|input| large(&input)) || !can_digest() {
             return CpuHasher.digest(function, inputs).await;
         }
-        let buffers: Array = inputs.iter().filter(large).map(|input| Uint8Array::from(input.as_ref())).collect();
+        let slices: Vec<&[u8]> = inputs.iter().filter(large).map(Bytes::as_ref).collect();
+        let there = digest_all(wasm_bindgen::memory(), spans(&slices));
         let small: Vec<Bytes> = inputs.iter().filter(|input| !large(input)).cloned().collect();
         let mut here = CpuHasher.digest(function, &small).await?.into_iter();
-        let there = digest_all(buffers).await.map_err(|error| Error::Io(format!("WebCrypto: {}", message(&error))))?;
+        let there = there.await.map_err(|error| Error::Io(format!("WebCrypto: {}", message(&error))))?;
         let there = Uint8Array::from(there).to_vec();
         let mut there = there.chunks_exact(function.digest_bytes());
         let mut digests = Vec::with_capacity(inputs.len());
@@ -85,15 +86,40 @@ extern "C" {
     pub(crate) async fn compact_log(database: &JsValue, up_to: f64, entry: JsValue) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(catch, js_name = writeCommit)]
-    pub(crate) async fn write_commit(
+    async fn write_commit(
         database: &JsValue,
+        memory: JsValue,
         keys: Array,
-        values: Array,
+        values: Vec<u32>,
         drops: Array,
         aside: Array,
         record: JsValue,
         strict: bool,
+        after: f64,
     ) -> Result<JsValue, JsValue>;
+}
+
+/// What a commit changes, as `indexeddb.js` takes it.
+#[derive(Default)]
+pub(crate) struct Change {
+    pub keys: Array,
+    /// One value a key: see [`spans`].
+    pub values: Vec<u32>,
+    pub drops: Array,
+    pub aside: Array,
+    pub record: JsValue,
+}
+
+/// Writes a commit, and gives the log entries after `after`, its own the last.
+pub(crate) async fn write(database: &JsValue, change: Change, strict: bool, after: f64) -> Result<JsValue, JsValue> {
+    let Change { keys, values, drops, aside, record } = change;
+    write_commit(database, wasm_bindgen::memory(), keys, values, drops, aside, record, strict, after).await
+}
+
+/// Where slices lie in the wasm memory: start and length of each. JavaScript copies what it needs of them before the call
+/// returns, so that nothing is copied twice, and no view outlives a growing memory.
+pub(crate) fn spans(slices: &[&[u8]]) -> Vec<u32> {
+    slices.iter().flat_map(|slice| [slice.as_ptr() as u32, slice.len() as u32]).collect()
 }
 
 /// What a failure of the browser means to the caller.

@@ -65,11 +65,46 @@ impl Log {
         Ok(start.strip_prefix(SEGMENT_MAGIC.as_slice()) == Some(number.to_le_bytes().as_slice()))
     }
 
+    /// Cuts the log off at its end, durably. `seen` is what was there when the end was found: if that has changed,
+    /// another owner is at work, and nothing is touched.
+    pub async fn cut(&self, end: Position, seen: &[(u32, u64)]) -> Result<()> {
+        let there: Vec<u32> = self.segments().await?.into_iter().filter(|number| *number >= end.segment).collect();
+        let mut unchanged = there.iter().eq(seen.iter().map(|(number, _)| number));
+        for (number, length) in seen {
+            unchanged = unchanged && self.segment(*number).await?.len()? == *length;
+        }
+        if !unchanged {
+            return Err(in_use());
+        }
+        for (later, _) in seen.iter().filter(|(number, _)| *number > end.segment) {
+            self.remove(*later).await?;
+        }
+        let whole = match seen.first() {
+            Some((number, _)) if *number == end.segment => {
+                Self::is_segment(self.segment(*number).await?.as_ref(), *number)?
+            }
+            _ => false,
+        };
+        if !whole {
+            return self.create(end.segment).await.map(drop);
+        }
+        let file = self.segment(end.segment).await?;
+        if file.len()? > u64::from(end.offset) {
+            file.set_len(u64::from(end.offset))?;
+        }
+        // What was replayed is built upon from now on.
+        file.sync()
+    }
+
     /// Removes a segment.
     pub async fn remove(&self, number: u32) -> Result<()> {
         self.open.borrow_mut().remove(&number);
         self.directory.remove(&name(number)).await
     }
+}
+
+fn in_use() -> Error {
+    Error::Locked("another owner has written to it since it was opened here; open it again".into())
 }
 
 fn name(number: u32) -> String {

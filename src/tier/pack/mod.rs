@@ -22,7 +22,7 @@ use futures_util::lock::Mutex;
 use self::{
     frame::{HEADER_BYTES, Position},
     log::{Appender, FIRST_FRAME, Log},
-    recovery::Replayed,
+    recovery::{Replayed, Torn},
     table::{Entry, Table},
 };
 use super::{
@@ -86,6 +86,8 @@ struct State {
     synced: Position,
     /// Where a record was written last that says so.
     sealed: Position,
+    /// What lies behind the end since before this opening, until it is cut off.
+    torn: Option<Torn>,
     since_checkpoint: Since,
     generation: u64,
 }
@@ -134,10 +136,11 @@ impl PackTier {
         state.table = checkpoint.table;
 
         let replay = recovery::replay(&log, hasher, from).await?;
-        Self::cut(&log, replay.end, replay.torn_bytes).await?;
         state.end = replay.end;
-        state.synced = replay.end;
-        state.sealed = if replay.sealed { replay.end } else { Position::default() };
+        // An opener that never writes leaves everything as it is: another one may be at work. So what is torn is cut off
+        // with the first write, and not sealed but after one.
+        state.sealed = replay.end;
+        state.torn = Some(replay.torn.clone());
         let tier = PackTier {
             directory,
             limits,
@@ -146,35 +149,35 @@ impl PackTier {
             writing: Mutex::new(()),
             recovery: Recovery {
                 replayed: replay.frames.len() as u64,
-                truncated_bytes: replay.torn_bytes,
-                ..Recovery::default()
+                truncated_bytes: replay.torn.bytes,
+                quarantined: replay.damaged,
             },
             broken: RefCell::default(),
         };
         for (at, frame) in replay.frames {
             tier.replay(at, frame).await?;
         }
-        if tier.checkpoint_is_due() {
-            tier.checkpoint().await?;
-        }
+        tier.state.borrow_mut().quarantined += replay.damaged;
         Ok(tier)
     }
 
-    /// Cuts the log off at its end, durably, before anything is written there again.
-    async fn cut(log: &Log, end: Position, torn_bytes: u64) -> Result<()> {
-        let segments = log.segments().await?;
-        for later in segments.into_iter().filter(|number| *number > end.segment) {
-            log.remove(later).await?;
+    /// The log's end, to append to. The first time, what is torn is cut off, durably, before anything is written there.
+    async fn appender(&self) -> Result<Appender<'_>> {
+        if let Some(reason) = self.broken.borrow().clone() {
+            return Err(reason);
         }
-        let file = log.segment(end.segment).await?;
-        if !Log::is_segment(file.as_ref(), end.segment)? {
-            log.create(end.segment).await?;
+        let (end, torn) = {
+            let state = self.state.borrow();
+            (state.end, state.torn.clone())
+        };
+        if let Some(torn) = torn {
+            self.log.cut(end, &torn.segments).await?;
+            let mut state = self.state.borrow_mut();
+            state.torn = None;
+            state.synced = end;
         }
-        if torn_bytes > 0 {
-            file.set_len(u64::from(end.offset))?;
-        }
-        // What was replayed is served from now on, so it must not be lost any more.
-        file.sync()
+        let synced = self.state.borrow().synced;
+        Appender::new(&self.log, end, synced).await
     }
 
     async fn replay(&self, at: Position, frame: Replayed) -> Result<()> {
@@ -196,7 +199,7 @@ impl PackTier {
     }
 
     /// Applies what a commit record says.
-    async fn apply(&self, change: Change) -> Result<()> {
+    async fn apply(&self, change: Change) -> Result<Vec<bool>> {
         for key in change.drop_blocks.iter().chain(&change.quarantine) {
             if let Some(entry) = self.find(key).await? {
                 self.state.borrow_mut().take_out(entry);
@@ -204,8 +207,7 @@ impl PackTier {
         }
         let mut state = self.state.borrow_mut();
         state.quarantined += change.quarantine.len() as u64;
-        state.roots.apply(change.set_roots, &change.drop_roots, &change.pin, &change.unpin);
-        Ok(())
+        Ok(state.roots.apply(change.set_roots, &change.drop_roots, &change.pin, &change.unpin))
     }
 
     /// The entry of a block, its key confirmed on disk.
@@ -350,16 +352,10 @@ impl Tier for PackTier {
         Ok(found)
     }
 
-    async fn commit(&self, commit: Commit) -> Result<()> {
+    async fn commit(&self, commit: Commit) -> Result<Vec<bool>> {
         let _writing = self.writing.lock().await;
-        if let Some(reason) = self.broken.borrow().clone() {
-            return Err(reason);
-        }
-        let (end, synced) = {
-            let state = self.state.borrow();
-            (state.end, state.synced)
-        };
-        let mut appender = Appender::new(&self.log, end, synced).await?;
+        let mut appender = self.appender().await?;
+        let end = appender.position();
         let appended = match self.append(&mut appender, &commit).await {
             Ok(appended) => appended,
             Err(error) => {
@@ -371,15 +367,15 @@ impl Tier for PackTier {
                 return Err(error);
             }
         };
-        self.apply(Change {
+        let change = Change {
             set_roots: commit.set_roots,
             drop_roots: commit.drop_roots,
             pin: commit.pin,
             unpin: commit.unpin,
             drop_blocks: commit.drop_blocks,
             quarantine: commit.quarantine,
-        })
-        .await?;
+        };
+        let pinned = self.apply(change).await?;
         {
             let mut state = self.state.borrow_mut();
             appended.iter().for_each(|block| state.add(block));
@@ -392,7 +388,7 @@ impl Tier for PackTier {
             // The commit stands without it; a checkpoint that fails is tried again with the next commit.
             let _ = self.checkpoint().await;
         }
-        Ok(())
+        Ok(pinned)
     }
 
     async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>> {
@@ -417,17 +413,14 @@ impl Tier for PackTier {
     /// Also leaves a record that says so, which spares the next opening the hashing of what was written last.
     async fn flush(&self) -> Result<()> {
         let _writing = self.writing.lock().await;
-        if let Some(reason) = self.broken.borrow().clone() {
-            return Err(reason);
-        }
-        let (end, synced, sealed) = {
+        let (end, sealed) = {
             let state = self.state.borrow();
-            (state.end, state.synced, state.sealed)
+            (state.end, state.sealed)
         };
         if end == sealed {
-            return Ok(());
+            return Ok(()); // nothing was written
         }
-        let mut appender = Appender::new(&self.log, end, synced).await?;
+        let mut appender = self.appender().await?;
         appender.sync().inspect_err(|error| self.give_up(error))?;
         let body = frame::commit_body(end, &Record::default());
         let sealing = match appender.commit(&body).await {

@@ -25,10 +25,19 @@ pub struct Replay {
     pub frames: Vec<(Position, Replayed)>,
     /// Where it ends.
     pub end: Position,
-    /// Whether all of it was known to be durable, so that nothing had to be hashed.
-    pub sealed: bool,
-    /// Bytes after that end, which are to be cut off.
-    pub torn_bytes: u64,
+    /// What lies after that end, and is to be cut off before anything is written.
+    pub torn: Torn,
+    /// Places where frames that had been durable are damaged. They are passed over.
+    pub damaged: u64,
+}
+
+/// The segments from the end of the log on, with the lengths they had when they were read.
+#[derive(Debug, Default, Clone)]
+pub struct Torn {
+    /// Segment and length.
+    pub segments: Vec<(u32, u64)>,
+    /// Bytes behind the end.
+    pub bytes: u64,
 }
 
 /// A frame that counts.
@@ -46,77 +55,109 @@ const WINDOW_BYTES: usize = 64 * 1024;
 /// Hashed at a time.
 const PROOF_BYTES: usize = 8 * 1024 * 1024;
 
-/// Reads the log from `from` on.
+/// Reads the log from `from` on. Nothing is changed: somebody else may be writing to it.
 pub async fn replay(log: &Log, hasher: &dyn Hasher, from: Position) -> Result<Replay> {
-    let mut frames = Vec::new();
+    let mut scanned = Scanned::default();
+    let mut lengths = Vec::new();
     let mut end = from;
     for number in log.segments().await?.into_iter().filter(|number| *number >= from.segment) {
         let file = log.segment(number).await?;
         let length = file.len()?;
-        if !Log::is_segment(file.as_ref(), number)? {
-            break;
+        lengths.push((number, length));
+        let start =
+            Position { segment: number, offset: if number == from.segment { from.offset } else { FIRST_FRAME } };
+        if length < u64::from(start.offset) || !Log::is_segment(file.as_ref(), number)? {
+            scanned.gaps.push(start);
+            continue;
         }
-        let start = if number == from.segment { from.offset } else { FIRST_FRAME };
-        end = scan(file.as_ref(), Position { segment: number, offset: start }, length, &mut frames)?;
-        if u64::from(end.offset) < length {
-            break;
-        }
+        end = scan(file.as_ref(), start, length, &mut scanned)?;
     }
-    if let Some(unproven) = first_unproven(log, hasher, &frames, from).await? {
-        frames.retain(|(at, _)| *at < unproven);
-        end = unproven;
+    let Scanned { mut frames, gaps } = scanned;
+    // The furthest place that a record says was durable: what is broken before it was whole once, and was damaged later.
+    let known = frames.iter().filter_map(|(_, frame)| match frame {
+        Replayed::Commit(synced, _) => Some(*synced),
+        Replayed::Block(..) => None,
+    });
+    let synced = known.max().unwrap_or_default().max(from);
+    let torn_at = gaps.iter().copied().find(|gap| *gap >= synced);
+    frames.retain(|(at, _)| torn_at.is_none_or(|torn| *at < torn));
+    let unproven = first_unproven(log, hasher, &frames, synced).await?;
+    frames.retain(|(at, _)| unproven.is_none_or(|unproven| *at < unproven));
+    if let Some(cut) = unproven.or(torn_at) {
+        end = cut;
     }
-    let mut torn_bytes = 0;
-    for number in log.segments().await?.into_iter().filter(|number| *number >= end.segment) {
-        let kept = if number == end.segment { u64::from(end.offset) } else { 0 };
-        torn_bytes += log.segment(number).await?.len()?.saturating_sub(kept);
+    let damaged = gaps.iter().filter(|gap| **gap < synced).count() as u64;
+    // A log shorter than its checkpoint has lost what it had; it goes on in a segment of its own.
+    if lengths.iter().any(|(number, length)| *number == end.segment && *length < u64::from(end.offset)) {
+        let last = lengths.last().map_or(end.segment, |(number, _)| *number);
+        end = Position { segment: last + 1, offset: FIRST_FRAME };
     }
-    let sealed = match frames.last() {
-        None => true,
-        Some((at, Replayed::Commit(synced, _))) => synced == at,
-        Some((_, Replayed::Block(..))) => false,
-    };
-    Ok(Replay { frames, end, sealed, torn_bytes })
+    lengths.retain(|(number, _)| *number >= end.segment);
+    let kept = |number: u32| if number == end.segment { u64::from(end.offset) } else { 0 };
+    let bytes = lengths.iter().map(|(number, length)| length.saturating_sub(kept(*number))).sum();
+    Ok(Replay { frames, end, torn: Torn { segments: lengths, bytes }, damaged })
+}
+
+/// What looking through segments gives.
+#[derive(Default)]
+struct Scanned {
+    frames: Vec<(Position, Replayed)>,
+    /// Where something else than a frame begins.
+    gaps: Vec<Position>,
 }
 
 /// Collects the frames of a segment whose headers hold, and returns where they end.
-fn scan(
-    file: &dyn RandomAccessFile,
-    from: Position,
-    length: u64,
-    frames: &mut Vec<(Position, Replayed)>,
-) -> Result<Position> {
+fn scan(file: &dyn RandomAccessFile, from: Position, length: u64, into: &mut Scanned) -> Result<Position> {
     let mut at = from;
     let mut window = Window { file, start: 0, bytes: Vec::new() };
     while u64::from(at.offset) < length {
-        let head = window.read(u64::from(at.offset), HEADER_BYTES + MAX_KEY_BYTES)?;
-        let Some(header) = Header::decode(head) else { break };
-        let next = u64::from(at.offset) + header.frame_bytes() as u64;
-        if next > length {
-            break;
+        if let Some((frame, next)) = frame_at(&mut window, at, length)? {
+            into.frames.push((at, frame));
+            at.offset = next;
+            continue;
         }
-        let replayed = match header.kind {
-            Kind::Block => {
-                let Some(key) = head.get(HEADER_BYTES..HEADER_BYTES + header.key_bytes) else { break };
-                if !header.proves(at, key) {
-                    break;
-                }
-                let Ok(key) = Key::from_bytes(key) else { break };
-                Replayed::Block(key, header.body_bytes as u32)
-            }
-            Kind::Commit => {
-                let body = file.read_at(u64::from(at.offset) + HEADER_BYTES as u64, header.body_bytes)?;
-                if !header.proves(at, &body) {
-                    break;
-                }
-                let (synced, change) = frame::open_commit(&body)?;
-                Replayed::Commit(synced, Box::new(change))
-            }
-        };
-        frames.push((at, replayed));
-        at.offset = next as u32;
+        into.gaps.push(at);
+        match next_frame(&mut window, at, length)? {
+            Some(found) => at = found,
+            None => break,
+        }
     }
     Ok(at)
+}
+
+/// The frame that begins here, and where the next one would.
+fn frame_at(window: &mut Window, at: Position, length: u64) -> Result<Option<(Replayed, u32)>> {
+    let head = window.read(u64::from(at.offset), HEADER_BYTES + MAX_KEY_BYTES)?;
+    let Some(header) = Header::decode(head) else { return Ok(None) };
+    let next = u64::from(at.offset) + header.frame_bytes() as u64;
+    let Some(next) = u32::try_from(next).ok().filter(|next| u64::from(*next) <= length) else { return Ok(None) };
+    match header.kind {
+        Kind::Block => {
+            let key = head.get(HEADER_BYTES..HEADER_BYTES + header.key_bytes).filter(|key| header.proves(at, key));
+            let key = key.and_then(|key| Key::from_bytes(key).ok());
+            Ok(key.map(|key| (Replayed::Block(key, header.body_bytes as u32), next)))
+        }
+        Kind::Commit => {
+            let body = window.file.read_at(u64::from(at.offset) + HEADER_BYTES as u64, header.body_bytes)?;
+            if !header.proves(at, &body) {
+                return Ok(None);
+            }
+            let (synced, change) = frame::open_commit(&body)?;
+            Ok(Some((Replayed::Commit(synced, Box::new(change)), next)))
+        }
+    }
+}
+
+/// The first frame after a place where there is none: what a damaged header hides begins again somewhere.
+fn next_frame(window: &mut Window, after: Position, length: u64) -> Result<Option<Position>> {
+    for offset in u64::from(after.offset) + 1..length {
+        let at = Position { segment: after.segment, offset: offset as u32 };
+        // Nearly no place looks like a header, so nearly none is asked twice.
+        if Header::decode(window.read(offset, HEADER_BYTES)?).is_some() && frame_at(window, at, length)?.is_some() {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
 }
 
 /// A file read through a window, so that small frames do not cost a read each.
@@ -145,13 +186,8 @@ async fn first_unproven(
     log: &Log,
     hasher: &dyn Hasher,
     frames: &[(Position, Replayed)],
-    from: Position,
+    synced: Position,
 ) -> Result<Option<Position>> {
-    let known = frames.iter().filter_map(|(_, frame)| match frame {
-        Replayed::Commit(synced, _) => Some(*synced),
-        Replayed::Block(..) => None,
-    });
-    let synced = known.max().unwrap_or_default().max(from);
     let mut batch = Vec::new();
     let mut batch_bytes = 0;
     for (at, frame) in frames.iter().filter(|(at, _)| *at >= synced) {

@@ -138,8 +138,7 @@ export class Storage {
   }
 
   async listFiles(path = '/', { after, limit = PAGE } = {}) {
-    const files = await call(this.#open().listFiles(path, after, limit));
-    return { files, next: files.length === limit ? files.at(-1)?.cid : undefined };
+    return call(this.#open().listFiles(path, after, limit));
   }
 
   async *files(path = '/') {

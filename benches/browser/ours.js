@@ -1,0 +1,34 @@
+// The package, as dist/ has it.
+
+import { openStorage } from '/npm/index.js';
+import wasm from '/npm/ipfs_kit_storage.js';
+
+/** Files in one `storeMany`. */
+const BATCH = 256;
+/** Calls of `store` under way at once. */
+const AT_ONCE = 256;
+
+export async function open(name, durability) {
+  const storage = await openStorage({ name, durability });
+  return {
+    add: async (file) => (await storage.store(file)).cid,
+    read: (cid) => storage.stream(cid),
+    range: (cid, offset, length) => storage.retrieve(cid, { offset, length }),
+
+    async addTogether(files) {
+      for (let at = 0; at < files.length; at += BATCH) {
+        await storage.storeMany(files.slice(at, at + BATCH).map((data) => ({ data })));
+      }
+    },
+
+    async addEach(files) {
+      const rest = files.values();
+      const caller = async () => {
+        for (const file of rest) await storage.store(file);
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, caller));
+    },
+
+    heap: async () => (await wasm()).memory.buffer.byteLength,
+  };
+}

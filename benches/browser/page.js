@@ -1,0 +1,77 @@
+// The page: one engine at a time, step by step, so that its memory can be looked at between them.
+
+const ENGINES = { ours: () => import('./ours.js'), helia: () => import('./helia.js') };
+const MIB = 1024 * 1024;
+
+const picked = () => document.querySelector('input').files[0];
+let engine;
+let open;
+let store;
+let root;
+
+window.bench = {
+  /** Opens a store, and stores and reads something, so that nothing is done for the first time later. */
+  async open(name, ...options) {
+    engine = await ENGINES[name]();
+    open = (store) => engine.open(store, ...options);
+    store = await open('large');
+    const warm = await store.add(new Blob([noise(0, 4 * MIB)]));
+    await store.range(warm, 0, 1);
+  },
+
+  async import() {
+    const start = performance.now();
+    root = await store.add(picked());
+    return { seconds: since(start), cid: String(root), heap: await store.heap?.() };
+  },
+
+  async read() {
+    const start = performance.now();
+    let bytes = 0;
+    for await (const piece of store.read(root)) bytes += piece.length;
+    if (bytes !== picked().size) throw new Error(`${bytes} bytes came back`);
+    return { seconds: since(start), heap: await store.heap?.() };
+  },
+
+  async ranges(count, length) {
+    const offsets = new Uint32Array(noise(1, 4 * count).buffer);
+    const start = performance.now();
+    for (const random of offsets) {
+      const bytes = await store.range(root, random % (picked().size - length), length);
+      if (bytes.length !== length) throw new Error(`a range of ${bytes.length} bytes`);
+    }
+    return { seconds: since(start) };
+  },
+
+  /** Stores small files, all `together` or `each` by itself. */
+  async small(how, count, length) {
+    const files = Array.from({ length: count }, (_, number) => noise(2 + number, length));
+    const fresh = await open(how);
+    const start = performance.now();
+    if (how === 'together') await fresh.addTogether(files);
+    else await fresh.addEach(files);
+    return { seconds: since(start) };
+  },
+
+  async limits() {
+    const { hash, putAndGet } = await import('./limits.js');
+    return { hash: await hash(), ...(await putAndGet(picked())) };
+  },
+};
+
+function since(start) {
+  return (performance.now() - start) / 1000;
+}
+
+/** SplitMix32: random bytes, the same for the same seed. */
+function noise(seed, length) {
+  const words = new Uint32Array(length / 4);
+  let state = Math.imul(seed + 1, 0x85ebca6b);
+  for (let at = 0; at < words.length; at++) {
+    state = (state + 0x9e3779b9) | 0;
+    let word = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+    word = Math.imul(word ^ (word >>> 15), 0x735a2d97);
+    words[at] = word ^ (word >>> 15);
+  }
+  return new Uint8Array(words.buffer);
+}

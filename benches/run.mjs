@@ -1,0 +1,26 @@
+// `./x bench [--quick] [wasi] [browser]`: what was built against the best of its kind, side by side on the same data.
+
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ROOT, makeData } from './common.mjs';
+import { wasi } from './wasi.mjs';
+import { browser } from './browser.mjs';
+
+const HOMES = { wasi, browser };
+
+const args = process.argv.slice(2);
+const repetitions = args.includes('--quick') ? 1 : 3;
+const named = args.filter((arg) => arg !== '--quick');
+const unknown = named.find((name) => !(name in HOMES));
+if (unknown !== undefined) throw new Error(`no home ${unknown}: there are ${Object.keys(HOMES).join(' and ')}`);
+if (!existsSync(join(ROOT, 'dist'))) throw new Error('there is nothing to measure: run ./x dist first');
+
+// On the disk the project is on; /tmp may be memory.
+const folder = await mkdtemp(join(ROOT, 'target/bench-'));
+try {
+  await makeData(folder);
+  for (const name of named.length > 0 ? named : Object.keys(HOMES)) await HOMES[name](folder, repetitions);
+} finally {
+  await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+}

@@ -1,0 +1,38 @@
+//! A host for the built components, as one that takes plugins has it; the tests are in `tests/`.
+
+mod artefact;
+mod command;
+mod data;
+mod plugin;
+pub mod victim;
+pub mod workload;
+
+pub use self::{
+    artefact::{Artefact, engine, load},
+    command::{Command, Outcome},
+    data::{Keystream, buffer, ipip_cid, ipip_text_cid, kubo_cids, profile_name, random_bytes},
+    plugin::{Instance, Plugin, STORE, in_store, named, pinned, plain, with_layout},
+};
+
+/// What `wit/` makes of world `local`.
+pub mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "local",
+        with: { "wasi": wasmtime_wasi::p2::bindings::sync },
+        additional_derives: [Clone, PartialEq],
+    });
+}
+
+pub use bindings::ipfs_kit::storage::types;
+
+/// Asserts that a call fails with this error, and gives what the pattern binds.
+#[macro_export]
+macro_rules! assert_error {
+    ($call:expr, $pattern:pat $(if $guard:expr)? $(=> $bound:expr)?) => {
+        match $call {
+            Err($pattern) $(if $guard)? => { $($bound)? }
+            other => panic!("expected {}, got {other:?}", stringify!($pattern $(if $guard)?)),
+        }
+    };
+}

@@ -1,0 +1,270 @@
+//! The component `local` as a plugin: an instance, and in it one open store.
+
+use std::path::Path;
+
+use wasmtime::{
+    ResourceLimiter, Store,
+    component::{Component, Linker, ResourceAny, ResourceTable},
+};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::{
+    Artefact,
+    bindings::Local,
+    engine,
+    types::{CacheConfig, Error, FileInfo, FilePage, Layout, OpenOptions, Profile, Status, StoreOptions},
+};
+
+/// Where the component sees the folder it is given.
+pub const STORE: &str = "/store";
+
+/// What the host keeps for an instance.
+pub(crate) struct Host {
+    wasi: WasiCtx,
+    resources: ResourceTable,
+    memory: Memory,
+}
+
+/// The linear memory of an instance, in bytes. It never shrinks, so this is also the peak.
+#[derive(Default)]
+struct Memory(usize);
+
+impl Host {
+    pub(crate) fn store(wasi: WasiCtx) -> Store<Host> {
+        let host = Host { wasi, resources: ResourceTable::new(), memory: Memory::default() };
+        let mut store = Store::new(engine(), host);
+        store.limiter(|host| &mut host.memory);
+        store
+    }
+
+    pub(crate) fn linker() -> Linker<Host> {
+        let mut linker = Linker::new(engine());
+        wasmtime_wasi::p2::add_to_linker_sync(&mut linker).expect("nothing is linked twice");
+        linker
+    }
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.0 += desired - current;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(true)
+    }
+}
+
+/// An instance of the component, without an open store yet.
+pub struct Instance {
+    store: Store<Host>,
+    local: Local,
+}
+
+impl Instance {
+    /// One that sees this folder as [`STORE`], and this environment.
+    pub fn new(folder: &Path, environment: &[(&str, &str)]) -> Instance {
+        Instance::of(Artefact::Local.component(), folder, environment)
+    }
+
+    /// The same, of a component that is at hand.
+    pub fn of(component: &Component, folder: &Path, environment: &[(&str, &str)]) -> Instance {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.envs(environment).allow_blocking_current_thread(true);
+        wasi.preopened_dir(folder, STORE, FsPerms::ReadWrite).expect("the folder is there");
+        let mut store = Host::store(wasi.build());
+        let local = Local::instantiate(&mut store, component, &Host::linker()).expect("the host has all it imports");
+        Instance { store, local }
+    }
+
+    /// Opens a store.
+    pub fn open(mut self, options: &OpenOptions) -> Result<Plugin, Error> {
+        let handle = self.local.ipfs_kit_storage_storage().handle().call_open(&mut self.store, options).expect(TRAP)?;
+        Ok(Plugin { store: self.store, local: self.local, handle })
+    }
+}
+
+const TRAP: &str = "the component trapped";
+
+/// One open store. Dropped without [`Plugin::close`], it is as if the host had been killed between two calls: nothing of
+/// the component runs any more.
+pub struct Plugin {
+    store: Store<Host>,
+    local: Local,
+    handle: ResourceAny,
+}
+
+impl Plugin {
+    /// Opens the store in this folder of the host, which must work.
+    pub fn open(folder: &Path) -> Plugin {
+        Instance::new(folder, &[]).open(&in_store()).expect("the store opens")
+    }
+
+    /// Drops the handle as a host does that is done with it.
+    pub fn close(mut self) {
+        self.handle.resource_drop(&mut self.store).expect(TRAP);
+    }
+
+    /// The most linear memory that the instance has had, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        self.store.data().memory.0
+    }
+
+    /// Every stored root, over all pages.
+    pub fn list(&mut self) -> Vec<FileInfo> {
+        let mut files = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.list_files("/", after.as_deref(), 1000).expect("it lists");
+            files.extend(page.files);
+            after = page.next;
+            if after.is_none() {
+                return files;
+            }
+        }
+    }
+
+    /// Stores a file fed in pieces.
+    pub fn stream<P: AsRef<[u8]>>(
+        &mut self,
+        pieces: impl IntoIterator<Item = P>,
+        options: &StoreOptions,
+    ) -> Result<FileInfo, Error> {
+        let writer = self.create_writer(options)?;
+        let done = pieces.into_iter().try_for_each(|piece| self.write(writer, piece.as_ref()));
+        let done = done.and_then(|()| self.finish(writer));
+        self.release(writer);
+        done
+    }
+
+    /// Hands what a reader gives to `take`, `max` bytes at a time; returns the size it tells of the whole file.
+    pub fn read_with(&mut self, reader: ResourceAny, max: u32, mut take: impl FnMut(&[u8])) -> Result<u64, Error> {
+        loop {
+            let bytes = self.read(reader, max)?;
+            assert!(bytes.len() <= max as usize, "{} bytes, asked for {max}", bytes.len());
+            if bytes.is_empty() {
+                let size = self.size(reader);
+                self.release(reader);
+                return Ok(size);
+            }
+            take(&bytes);
+        }
+    }
+
+    /// A range of a file, by a reader.
+    pub fn read_range(&mut self, cid: &str, offset: u64, length: Option<u64>, max: u32) -> Result<Vec<u8>, Error> {
+        let reader = self.open_reader(cid, offset, length)?;
+        let mut range = Vec::new();
+        self.read_with(reader, max, |bytes| range.extend_from_slice(bytes))?;
+        Ok(range)
+    }
+
+    /// Drops a writer or a reader.
+    pub fn release(&mut self, resource: ResourceAny) {
+        resource.resource_drop(&mut self.store).expect(TRAP);
+    }
+}
+
+/// The verbs of `wit/storage.wit`, without what a host that calls them has to repeat each time. Those `of` something take
+/// its CID first.
+macro_rules! verbs {
+    ($(fn $verb:ident($($name:ident: $type:ty),*) $(of $cid:ident)? -> $result:ty = $call:ident;)*) => {
+        #[allow(missing_docs)]
+        impl Plugin {$(
+            pub fn $verb(&mut self, $($cid: &str,)? $($name: $type),*) -> $result {
+                let handle = self.local.ipfs_kit_storage_storage().handle();
+                handle.$call(&mut self.store, self.handle, $(&$cid.to_owned(),)? $($name),*).expect(TRAP)
+            }
+        )*}
+    };
+}
+
+verbs! {
+    fn store(data: &[u8], options: &StoreOptions) -> Result<FileInfo, Error> = call_store;
+    fn store_many(files: &[(Vec<u8>, StoreOptions)]) -> Result<Vec<FileInfo>, Error> = call_store_many;
+    fn create_writer(options: &StoreOptions) -> Result<ResourceAny, Error> = call_create_writer;
+    fn retrieve() of cid -> Result<Vec<u8>, Error> = call_retrieve;
+    fn open_reader(offset: u64, length: Option<u64>) of cid -> Result<ResourceAny, Error> = call_open_reader;
+    fn stat() of cid -> Result<FileInfo, Error> = call_stat;
+    fn exists() of cid -> Result<bool, Error> = call_exists;
+    fn delete() of cid -> Result<(), Error> = call_delete;
+    fn pin() of cid -> Result<(), Error> = call_pin;
+    fn unpin() of cid -> Result<(), Error> = call_unpin;
+    fn backend_status() -> Result<Status, Error> = call_backend_status;
+    fn is_available() -> bool = call_is_available;
+    fn configure_cache(config: CacheConfig) -> Result<(), Error> = call_configure_cache;
+    fn flush() -> Result<(), Error> = call_flush;
+}
+
+impl Plugin {
+    /// One page of the stored roots.
+    pub fn list_files(&mut self, path: &str, after: Option<&str>, limit: u32) -> Result<FilePage, Error> {
+        let handle = self.local.ipfs_kit_storage_storage().handle();
+        let after = after.map(str::to_owned);
+        handle.call_list_files(&mut self.store, self.handle, path, after.as_ref(), limit).expect(TRAP)
+    }
+
+    /// Feeds a writer.
+    pub fn write(&mut self, writer: ResourceAny, bytes: &[u8]) -> Result<(), Error> {
+        self.local.ipfs_kit_storage_storage().writer().call_write(&mut self.store, writer, bytes).expect(TRAP)
+    }
+
+    /// Ends a writer's file.
+    pub fn finish(&mut self, writer: ResourceAny) -> Result<FileInfo, Error> {
+        self.local.ipfs_kit_storage_storage().writer().call_finish(&mut self.store, writer).expect(TRAP)
+    }
+
+    /// A reader's next bytes.
+    pub fn read(&mut self, reader: ResourceAny, max: u32) -> Result<Vec<u8>, Error> {
+        self.local.ipfs_kit_storage_storage().reader().call_read(&mut self.store, reader, max).expect(TRAP)
+    }
+
+    /// Bytes of a reader's whole file.
+    pub fn size(&mut self, reader: ResourceAny) -> u64 {
+        self.local.ipfs_kit_storage_storage().reader().call_size(&mut self.store, reader).expect(TRAP)
+    }
+}
+
+/// Opens the store in [`STORE`], with nothing else said.
+pub fn in_store() -> OpenOptions {
+    OpenOptions {
+        directory: Some(STORE.into()),
+        force_fallback: false,
+        layout: None,
+        durability: None,
+        verification: None,
+    }
+}
+
+/// Stores without a name, a pin or a layout.
+pub fn plain() -> StoreOptions {
+    StoreOptions { filename: None, pin: false, layout: None }
+}
+
+/// Stores under a name.
+pub fn named(name: impl Into<String>) -> StoreOptions {
+    StoreOptions { filename: Some(name.into()), ..plain() }
+}
+
+/// Stores with a pin.
+pub fn pinned() -> StoreOptions {
+    StoreOptions { pin: true, ..plain() }
+}
+
+/// Stores in this layout.
+pub fn with_layout(layout: Layout) -> StoreOptions {
+    StoreOptions { layout: Some(layout), ..plain() }
+}
+
+/// A profile, and nothing that departs from it.
+impl From<Profile> for Layout {
+    fn from(profile: Profile) -> Self {
+        Layout { profile, chunk_size: None, width: None, raw_leaves: None, hash: None }
+    }
+}

@@ -1,0 +1,40 @@
+//! What the components ask of a host: what they do not import they cannot do.
+
+use wasmtime::component::types::{ComponentExtern, ComponentItem};
+use wasmtime_host_tests::{Artefact, engine};
+
+/// What files, time and the environment need.
+const HOST: &[&str] = &["wasi:filesystem/", "wasi:clocks/", "wasi:cli/environment", "wasi:io/", "wasi:random/"];
+const TERMINAL: &[&str] = &["wasi:cli/stdin", "wasi:cli/stdout", "wasi:cli/stderr", "wasi:cli/terminal-"];
+
+/// The interfaces that a component imports and exports. One with nothing but types asks for nothing, and gives nothing.
+fn interfaces(artefact: Artefact) -> (Vec<String>, Vec<String>) {
+    let of = artefact.component().component_type();
+    let calls = |(name, item): (&str, ComponentExtern<'_>)| match item.ty {
+        ComponentItem::ComponentInstance(interface) => interface
+            .exports(engine())
+            .any(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
+            .then(|| name.to_owned()),
+        other => panic!("{name} is no interface but {other:?}"),
+    };
+    (of.imports(engine()).filter_map(calls).collect(), of.exports(engine()).filter_map(calls).collect())
+}
+
+fn others(imports: Vec<String>, allowed: &[&str]) -> Vec<String> {
+    assert!(!imports.is_empty(), "it imports nothing at all, so this reads the wrong thing");
+    imports.into_iter().filter(|import| !allowed.iter().any(|start| import.starts_with(start))).collect()
+}
+
+#[test]
+fn the_local_component_can_reach_no_network() {
+    let (imports, exports) = interfaces(Artefact::Local);
+    assert_eq!(others(imports, HOST), Vec::<String>::new());
+    assert_eq!(exports, ["ipfs-kit:storage/storage@0.1.0"]);
+}
+
+#[test]
+fn the_command_can_reach_no_network() {
+    let (imports, exports) = interfaces(Artefact::Cli);
+    assert_eq!(others(imports, &[HOST, TERMINAL].concat()), Vec::<String>::new());
+    assert_eq!(exports, ["wasi:cli/run@0.2.12"]);
+}

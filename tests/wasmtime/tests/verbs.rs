@@ -1,0 +1,230 @@
+//! The verbs of `wit/storage.wit`, one by one.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tempfile::TempDir;
+use wasmtime_host_tests::{
+    Plugin, assert_error, buffer, named, pinned, plain, random_bytes,
+    types::{BackendState, CacheConfig, Error, EvictionPolicy, OfflineReason, Profile, StoreOptions},
+};
+
+const MIB: usize = 1024 * 1024;
+const NO_CHANGE: CacheConfig = CacheConfig { memory_bytes: None, disk_bytes: None, policy: None };
+
+fn plugin() -> (TempDir, Plugin) {
+    let folder = TempDir::new().unwrap();
+    let plugin = Plugin::open(folder.path());
+    (folder, plugin)
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+#[test]
+fn store_tells_what_stat_and_the_listing_tell() {
+    let (_folder, mut plugin) = plugin();
+    let before = now();
+    let options = StoreOptions { pin: true, ..named("notes/ä.txt") };
+    let stored = plugin.store(b"hello", &options).unwrap();
+    assert_eq!(stored.filename.as_deref(), Some("notes/ä.txt"));
+    assert_eq!((stored.size, stored.pinned, stored.profile), (5, true, Some(Profile::UnixfsV12025)));
+    assert!((before..=now()).contains(&stored.modified), "modified {}", stored.modified);
+    assert_eq!(plugin.stat(&stored.cid).unwrap(), stored);
+    assert_eq!(plugin.retrieve(&stored.cid).unwrap(), b"hello");
+    assert_eq!(plugin.list(), [stored]);
+}
+
+#[test]
+fn storing_again_renames_and_leaves_the_pin() {
+    let (_folder, mut plugin) = plugin();
+    plugin.store(b"hello", &StoreOptions { pin: true, ..named("old") }).unwrap();
+    let again = plugin.store(b"hello", &named("new")).unwrap();
+    assert!(again.pinned);
+    assert_eq!(again.filename.as_deref(), Some("new"));
+    assert_eq!(plugin.list(), [again]);
+    assert_eq!(plugin.backend_status().unwrap().blocks, 1);
+}
+
+#[test]
+fn pages_hold_every_file_once_in_the_order_of_the_cids() {
+    let (_folder, mut plugin) = plugin();
+    let files: Vec<_> = (0..25u8).map(|n| (vec![n], named(n.to_string()))).collect();
+    let mut cids: Vec<String> = plugin.store_many(&files).unwrap().into_iter().map(|file| file.cid).collect();
+    cids.sort();
+    let (mut listed, mut lengths, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = plugin.list_files("/", after.as_deref(), 10).unwrap();
+        lengths.push(page.files.len());
+        listed.extend(page.files.into_iter().map(|file| file.cid));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(lengths, [10, 10, 5]);
+    assert_eq!(listed, cids);
+}
+
+#[test]
+fn the_last_page_has_no_next_even_when_it_is_full() {
+    let (_folder, mut plugin) = plugin();
+    let files: Vec<_> = (0..6u8).map(|n| (vec![n], plain())).collect();
+    plugin.store_many(&files).unwrap();
+    let first = plugin.list_files("/", None, 3).unwrap();
+    let second = plugin.list_files("/", first.next.as_deref(), 3).unwrap();
+    assert_eq!(second.files.len(), 3);
+    assert_eq!(second.next, None);
+}
+
+#[test]
+fn a_listing_refuses_what_it_cannot_do() {
+    let (_folder, mut plugin) = plugin();
+    for limit in [0, 10_001, u32::MAX] {
+        assert_error!(plugin.list_files("/", None, limit), Error::InvalidArgument(_));
+    }
+    for path in ["", "/a", "//", "."] {
+        assert_error!(plugin.list_files(path, None, 10), Error::Unsupported(_));
+    }
+    assert_eq!(plugin.list_files("/", None, 10_000).unwrap().files, []);
+}
+
+#[test]
+fn a_pinned_file_is_not_deleted_and_an_unpinned_one_is() {
+    let (_folder, mut plugin) = plugin();
+    let cid = plugin.store(b"hello", &plain()).unwrap().cid;
+    plugin.pin(&cid).unwrap();
+    assert!(plugin.stat(&cid).unwrap().pinned);
+    assert_error!(plugin.delete(&cid), Error::Denied(_));
+    assert_eq!(plugin.retrieve(&cid).unwrap(), b"hello");
+    plugin.unpin(&cid).unwrap();
+    plugin.unpin(&cid).unwrap();
+    plugin.delete(&cid).unwrap();
+    assert!(!plugin.exists(&cid).unwrap());
+    assert_error!(plugin.stat(&cid), Error::NotFound(which) if which == cid);
+    assert_error!(plugin.delete(&cid), Error::NotFound(which) if which == cid);
+    assert_error!(plugin.unpin(&cid), Error::NotFound(which) if which == cid);
+    assert_error!(plugin.pin(&cid), Error::NotAvailableOffline(offline) if offline.cid == cid);
+}
+
+#[test]
+fn deleting_a_file_leaves_the_blocks_that_another_one_uses() {
+    let (_folder, mut plugin) = plugin();
+    let shared = random_bytes(1, 2 * MIB);
+    let longer = [shared.as_slice(), b"and more"].concat();
+    let short = plugin.store(&shared, &plain()).unwrap().cid;
+    let long = plugin.store(&longer, &plain()).unwrap().cid;
+    plugin.delete(&short).unwrap();
+    assert!(plugin.retrieve(&long).unwrap() == longer);
+    plugin.delete(&long).unwrap();
+    let status = plugin.backend_status().unwrap();
+    assert_eq!((status.blocks, status.bytes, status.roots), (0, 0, 0));
+}
+
+#[test]
+fn a_block_within_a_file_can_be_pinned_and_outlives_the_file() {
+    let (_folder, mut plugin) = plugin();
+    let data = random_bytes(1, 3 * MIB);
+    let file = plugin.store(&data, &plain()).unwrap().cid;
+    let other = TempDir::new().unwrap();
+    let block = Plugin::open(other.path()).store(&data[..MIB], &plain()).unwrap().cid;
+    assert!(plugin.exists(&block).unwrap());
+    assert_error!(plugin.stat(&block), Error::NotFound(_));
+    plugin.pin(&block).unwrap();
+    plugin.delete(&file).unwrap();
+    assert!(plugin.retrieve(&block).unwrap() == data[..MIB]);
+    let adopted = plugin.stat(&block).unwrap();
+    assert_eq!((adopted.size, adopted.pinned, adopted.profile), (MIB as u64, true, None));
+}
+
+#[test]
+fn the_status_counts_what_is_held() {
+    let (_folder, mut plugin) = plugin();
+    plugin.store(&random_bytes(1, 2 * MIB), &pinned()).unwrap();
+    plugin.store(b"small", &plain()).unwrap();
+    let before = now();
+    let status = plugin.backend_status().unwrap();
+    // Two leaves and their node, and the small one.
+    assert_eq!((status.blocks, status.roots, status.pinned, status.quarantined), (4, 2, 1, 0));
+    assert!((2 * MIB as u64 + 5..2 * MIB as u64 + 500).contains(&status.bytes), "{} bytes", status.bytes);
+    assert_eq!(status.local_only, Some(OfflineReason::NoNetwork));
+    let [local] = status.backends.as_slice() else { panic!("{:?}", status.backends) };
+    assert_eq!((local.name.as_str(), local.kind.as_str(), local.state), ("local", "pack", BackendState::Available));
+    assert!((before..=now()).contains(&local.checked));
+    assert!(!local.evidence.is_empty());
+    assert!(!plugin.is_available(), "there is no remote");
+}
+
+#[test]
+fn a_write_over_the_disk_limit_stores_nothing() {
+    let (_folder, mut plugin) = plugin();
+    let limit = 8 * MIB as u64;
+    plugin.configure_cache(CacheConfig { disk_bytes: Some(limit), ..NO_CHANGE }).unwrap();
+    assert_eq!(plugin.backend_status().unwrap().disk_limit, Some(limit));
+    // The first is refused at its end, the second in its middle, when part of it has been written ahead.
+    for size in [9 * MIB, 40 * MIB] {
+        let data = random_bytes(1, size);
+        let quota = assert_error!(plugin.store(&data, &plain()), Error::QuotaExceeded(quota) => quota);
+        assert_eq!(quota.limit, limit);
+        assert!(quota.needed > 0);
+        assert_error!(plugin.stream(data.chunks(MIB), &plain()), Error::QuotaExceeded(_));
+        let status = plugin.backend_status().unwrap();
+        assert_eq!((status.blocks, status.bytes, status.roots), (0, 0, 0));
+        assert_eq!(status.backends[0].state, BackendState::Available, "a full store is no broken one");
+    }
+    let batch: Vec<_> = (0..9).map(|n| (random_bytes(n, MIB), plain())).collect();
+    assert_error!(plugin.store_many(&batch), Error::QuotaExceeded(_));
+    assert_eq!(plugin.list(), []);
+    // What fits is stored, and costs nothing the second time.
+    for _ in 0..2 {
+        plugin.store(&random_bytes(2, 7 * MIB), &plain()).unwrap();
+    }
+    plugin.configure_cache(CacheConfig { disk_bytes: Some(u64::MAX), ..NO_CHANGE }).unwrap();
+    plugin.store(&random_bytes(1, 9 * MIB), &plain()).unwrap();
+    assert_eq!(plugin.backend_status().unwrap().disk_limit, None);
+}
+
+#[test]
+fn a_writer_that_ran_into_the_limit_is_finished() {
+    let (_folder, mut plugin) = plugin();
+    plugin.configure_cache(CacheConfig { disk_bytes: Some(MIB as u64), ..NO_CHANGE }).unwrap();
+    let writer = plugin.create_writer(&plain()).unwrap();
+    let data = random_bytes(1, 40 * MIB);
+    assert_error!(plugin.write(writer, &data), Error::QuotaExceeded(_));
+    assert_error!(plugin.write(writer, b"more"), Error::Cancelled);
+    assert_error!(plugin.finish(writer), Error::Cancelled);
+}
+
+#[test]
+fn the_memory_cache_keeps_to_its_limit() {
+    let (_folder, mut plugin) = plugin();
+    let data = random_bytes(1, 4 * MIB);
+    let cid = plugin.store(&data, &plain()).unwrap().cid;
+    let reads = |plugin: &mut Plugin, memory_bytes| {
+        let policy = Some(EvictionPolicy::Lru);
+        plugin.configure_cache(CacheConfig { memory_bytes: Some(memory_bytes), policy, ..NO_CHANGE }).unwrap();
+        let before = plugin.backend_status().unwrap();
+        for _ in 0..2 {
+            assert!(plugin.retrieve(&cid).unwrap() == data);
+        }
+        let after = plugin.backend_status().unwrap();
+        assert_eq!(after.memory_limit, memory_bytes);
+        assert!(after.memory_bytes <= memory_bytes, "{} bytes", after.memory_bytes);
+        (after.memory_hits - before.memory_hits, after.memory_misses - before.memory_misses)
+    };
+    assert_eq!(reads(&mut plugin, 0).0, 0);
+    // The second time everything is in memory: four leaves and their node.
+    let (hits, misses) = reads(&mut plugin, 16 * MIB as u64);
+    assert!(hits >= 5 && misses <= 6, "{hits} hits, {misses} misses");
+    assert_eq!(reads(&mut plugin, 0).0, 0);
+}
+
+#[test]
+fn a_flush_works_at_any_time() {
+    let (_folder, mut plugin) = plugin();
+    plugin.flush().unwrap();
+    let cid = plugin.store(&buffer(1000), &plain()).unwrap().cid;
+    plugin.flush().unwrap();
+    plugin.flush().unwrap();
+    assert!(plugin.exists(&cid).unwrap());
+}
