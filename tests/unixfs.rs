@@ -15,11 +15,11 @@ use ipfs_kit_storage::{
 use proptest::prelude::*;
 
 /// Blocks by CID; a missing one is an error.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Shelf(Vec<Block>);
 
 #[async_trait(?Send)]
-impl BlockSource for &Shelf {
+impl BlockSource for Shelf {
     async fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>> {
         let find = |cid: &Cid| self.0.iter().find(|block| block.cid() == cid).cloned();
         cids.iter().map(|cid| find(cid).ok_or(Error::NotFound(*cid))).collect()
@@ -50,7 +50,7 @@ impl Shelf {
 
     fn read(&self, root: Cid) -> Result<Vec<u8>> {
         block_on(async {
-            let mut reader = FileReader::open(self, root, 0, None).await?;
+            let mut reader = FileReader::open(self.clone(), root, 0, None).await?;
             let mut whole = Vec::new();
             while let Some(bytes) = reader.next().await? {
                 whole.extend_from_slice(&bytes);

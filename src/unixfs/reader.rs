@@ -4,6 +4,11 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::{
+    StreamExt,
+    future::{self, LocalBoxFuture},
+    stream::FuturesOrdered,
+};
 
 use super::data::{Data, Kind};
 use crate::{
@@ -19,8 +24,12 @@ pub trait BlockSource {
     async fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>>;
 }
 
-/// Blocks asked for at once: with leaves of 1 MiB, the memory a reader takes.
-const READ_AHEAD: usize = 8;
+/// Blocks asked for at once.
+const BATCH: usize = 4;
+
+/// Batches on their way at once, so that one is read while the other is hashed, and both while the caller takes a third.
+/// With leaves of 1 MiB the three are the memory that a reader takes.
+const BATCHES: usize = 2;
 
 /// Deepest DAG that is read. With two links a node, the least useful, it would hold 2^64 leaves.
 const MAX_DEPTH: usize = 64;
@@ -32,6 +41,11 @@ pub struct FileReader<S> {
     range: Range<u64>,
     /// What is still to be read; the next part is last.
     parts: Vec<Part>,
+    /// Batches of blocks that parts were `asked` for, by number.
+    coming: FuturesOrdered<LocalBoxFuture<'static, (u64, Result<Vec<Block>>)>>,
+    batches: u64,
+    /// What was found corrupt ahead of the caller.
+    corrupt: Option<Error>,
 }
 
 /// A subtree, and the bytes of the file that it must hold.
@@ -40,9 +54,11 @@ struct Part {
     span: Range<u64>,
     depth: usize,
     block: Option<Block>,
+    /// The batch in which its block is coming.
+    asked: Option<u64>,
 }
 
-impl<S: BlockSource> FileReader<S> {
+impl<S: BlockSource + Clone + 'static> FileReader<S> {
     /// Starts at `offset`, for `length` bytes or to the end; reads the root.
     pub async fn open(source: S, root: Cid, offset: u64, length: Option<u64>) -> Result<Self> {
         let block = one(source.blocks(&[root]).await?, &root)?;
@@ -55,8 +71,16 @@ impl<S: BlockSource> FileReader<S> {
         };
         let start = offset.min(size);
         let end = length.map_or(size, |length| start.saturating_add(length).min(size));
-        let parts = vec![Part { cid: root, span: 0..size, depth: 0, block: Some(block) }];
-        Ok(FileReader { source, size, range: start..end, parts })
+        let parts = vec![Part { cid: root, span: 0..size, depth: 0, block: Some(block), asked: None }];
+        Ok(FileReader {
+            source,
+            size,
+            range: start..end,
+            parts,
+            coming: FuturesOrdered::new(),
+            batches: 0,
+            corrupt: None,
+        })
     }
 
     /// Bytes of the whole file, whatever the range.
@@ -98,17 +122,62 @@ impl<S: BlockSource> FileReader<S> {
         Ok(None)
     }
 
-    /// Fetches the next part's block, and with it those of the parts after it.
+    /// Waits for the next part's block, and asks for those of the parts after it.
     async fn fill(&mut self) -> Result<()> {
-        if self.parts.last().is_none_or(|part| part.block.is_some()) {
-            return Ok(());
+        loop {
+            self.ask();
+            let waits = self.parts.last().is_some_and(|part| part.block.is_none());
+            // Asked once, the others go on while the caller is busy, where the host can do two things at a time.
+            let arrived = match waits {
+                true => self.coming.next().await,
+                false => future::poll_immediate(self.coming.next()).await.flatten(),
+            };
+            let Some((batch, arrived)) = arrived else { return Ok(()) };
+            self.take(batch, arrived).await?;
         }
-        let wanted = |part: &&mut Part| part.span.start < self.range.end;
-        let mut next: Vec<&mut Part> = self.parts.iter_mut().rev().take_while(wanted).take(READ_AHEAD).collect();
-        next.retain(|part| part.block.is_none());
-        let cids: Vec<Cid> = next.iter().map(|part| part.cid).collect();
-        let blocks = self.source.blocks(&cids).await?;
-        for (part, block) in next.into_iter().zip(blocks) {
+    }
+
+    /// Asks for the next blocks, as far as there is room for them.
+    fn ask(&mut self) {
+        let end = self.range.end;
+        let room = (BATCHES + 1) * BATCH;
+        while self.coming.len() < BATCHES {
+            let batch = self.batches;
+            let wanted = |part: &&mut Part| part.block.is_none() && part.asked.is_none() && part.span.start < end;
+            let next = self.parts.iter_mut().rev().take(room).filter(wanted).take(BATCH);
+            let cids: Vec<Cid> = next
+                .map(|part| {
+                    part.asked = Some(batch);
+                    part.cid
+                })
+                .collect();
+            if cids.is_empty() {
+                return;
+            }
+            self.batches += 1;
+            let source = self.source.clone();
+            self.coming.push_back(Box::pin(async move { (batch, source.blocks(&cids).await) }));
+        }
+    }
+
+    /// Gives the parts the blocks that came for them.
+    async fn take(&mut self, batch: u64, arrived: Result<Vec<Block>>) -> Result<()> {
+        let mut asked: Vec<&mut Part> = self.parts.iter_mut().rev().filter(|part| part.asked == Some(batch)).collect();
+        asked.iter_mut().for_each(|part| part.asked = None);
+        let blocks = match arrived {
+            Ok(blocks) => blocks,
+            // One of several failed: the next alone may be there, and is to be read before the failure shows.
+            Err(error) if asked.len() > 1 => {
+                self.corrupt =
+                    Some(error).filter(|error| matches!(error, Error::Corrupt { .. })).or(self.corrupt.take());
+                asked.truncate(1);
+                let cids: Vec<Cid> = asked.iter().map(|part| part.cid).collect();
+                let alone = self.source.blocks(&cids).await;
+                alone.map_err(|error| reason(error, &self.corrupt))?
+            }
+            Err(error) => return Err(reason(error, &self.corrupt)),
+        };
+        for (part, block) in asked.into_iter().zip(blocks) {
             let length = block.bytes().len() as u64;
             if Codec::of(&part.cid)? == Codec::Raw && length != part.span.end - part.span.start {
                 return Err(Error::corrupt(part.cid, "a leaf has another size than its node says"));
@@ -133,13 +202,23 @@ impl<S: BlockSource> FileReader<S> {
             let span = start..start + size;
             start = span.end;
             if span.end > self.range.start && span.start < self.range.end && !span.is_empty() {
-                self.parts.push(Part { cid, span, depth: part.depth + 1, block: None });
+                self.parts.push(Part { cid, span, depth: part.depth + 1, block: None, asked: None });
             }
         }
         if let Some(children) = self.parts.get_mut(first..) {
             children.reverse();
         }
         Ok(node.data)
+    }
+}
+
+/// A block that was found corrupt, and so set aside, is missing afterwards: the caller is told the first of the two.
+fn reason(error: Error, corrupt: &Option<Error>) -> Error {
+    match (&error, corrupt) {
+        (Error::NotAvailableOffline { cid, .. }, Some(found @ Error::Corrupt { cid: Some(bad), .. })) if bad == cid => {
+            found.clone()
+        }
+        _ => error,
     }
 }
 

@@ -1,12 +1,16 @@
 // IndexedDB in the terms of the tier above it: one call a transaction. The layout is drawn in docs/design.md.
 //
-//   blocks  autoIncrement → { keys: [multihash...], value }, index `keys` (multiEntry)
-//           value: a Blob with one block of PACK_BYTES or more, or a Uint8Array with several smaller ones, packed
+//   blocks  autoIncrement → { keys: [multihash...], lengths, value }, index `keys` (multiEntry)
+//           value: the blocks one after the other, in a Blob if they are large, else in a Uint8Array
 //   log     autoIncrement → { record: Uint8Array | undefined, whole: boolean, blocks, bytes, quarantined }
 //           one entry a commit: what it says of roots and pins, and by how much it changes the figures
 
-/** Blocks below this size are packed together; values from 64 KiB on cost a file of their own in Chromium. */
-const PACK_BYTES = 56 * 1024;
+/** Blocks from this size on are large: values from 64 KiB on cost a file of their own in Chromium. */
+const LARGE_BYTES = 56 * 1024;
+/** Most bytes of large blocks in one record: reading four leaves of 1 MiB at once is twice as fast as one by one. */
+const BLOB_BYTES = 4 * 1024 * 1024;
+/** Most blocks in one record, should they be tiny. */
+const MAX_KEYS = 256;
 
 /** The schema, step by step: a database of version n has gone through the first n. Steps are only ever added. */
 export const STEPS = [
@@ -48,9 +52,28 @@ export function closeDatabase(database) {
 /** The bytes under each key, or undefined. */
 export async function readBlocks(database, keys) {
   const index = begin(database, ['blocks'], 'readonly').objectStore('blocks').index('keys');
-  const records = await Promise.all(keys.map((key) => answer(index.get(key))));
+  // Keys asked for together often lie in one record: that of the first is looked at before the others are asked for.
+  const first = await answer(index.get(keys[0]));
+  const found = keys.map((key) => (first && position(first, key) >= 0 ? first : undefined));
+  const rest = keys.map((key, at) => found[at] ?? (at > 0 ? answer(index.get(key)) : undefined));
+  const records = await Promise.all(rest);
   // Blobs are read after the transaction: to wait for them inside would end it.
-  return Promise.all(records.map((record, at) => record && valueOf(record, keys[at])));
+  const reads = new Map();
+  records.forEach((record, at) => {
+    if (record === undefined) return;
+    const wanted = reads.get(record) ?? [];
+    reads.set(record, [...wanted, { at, part: position(record, keys[at]) }]);
+  });
+  const values = new Array(keys.length);
+  const all = [...reads].map(async ([record, wanted]) => {
+    const offsets = starts(record);
+    const from = Math.min(...wanted.map(({ part }) => offsets[part]));
+    const to = Math.max(...wanted.map(({ part }) => offsets[part + 1]));
+    const bytes = await slice(record.value, from, to);
+    for (const { at, part } of wanted) values[at] = bytes.subarray(offsets[part] - from, offsets[part + 1] - from);
+  });
+  await Promise.all(all);
+  return values;
 }
 
 /** Whether each key is there. */
@@ -82,11 +105,8 @@ export async function compactLog(database, upTo, entry) {
  * pairs of start and length in the memory, one for each key. Gives the log's entries after a place, the new one last.
  */
 export async function writeCommit(database, memory, keys, spans, drops, aside, record, strict, after) {
-  // The memory may grow, and its contents go, as soon as this function first waits.
-  const values = keys.map((_, at) => {
-    const view = new Uint8Array(memory.buffer, spans[2 * at], spans[2 * at + 1]);
-    return view.length < PACK_BYTES ? view.slice() : new Blob([view]);
-  });
+  // The memory may grow, and its contents go, as soon as this function first waits: the copies are made here.
+  const packs = packed(keys, keys.map((_, at) => new Uint8Array(memory.buffer, spans[2 * at], spans[2 * at + 1])));
   const options = { durability: strict ? 'strict' : 'relaxed' };
   const transaction = begin(database, ['blocks', 'log'], 'readwrite', options);
   const done = committed(transaction);
@@ -96,18 +116,10 @@ export async function writeCommit(database, memory, keys, spans, drops, aside, r
   try {
     const blocks = transaction.objectStore('blocks');
     const index = blocks.index('keys');
-    for (const key of [...drops, ...aside]) await drop(blocks, index, key, entry);
+    await dropAll(blocks, index, [...drops, ...aside], entry);
     const present = await Promise.all(keys.map((key) => answer(index.getKey(key))));
-    const pack = new Pack(blocks);
-    keys.forEach((key, at) => {
-      if (present[at] !== undefined) return;
-      const value = values[at];
-      entry.blocks += 1;
-      entry.bytes += value.length ?? value.size;
-      if (value instanceof Blob) blocks.add({ keys: [key], value });
-      else pack.add(key, value);
-    });
-    pack.write();
+    const absent = new Set(keys.filter((_, at) => present[at] === undefined));
+    for (const pack of packs) add(blocks, without(pack, (key) => !absent.has(key)), entry);
     // A strict commit always writes something, so that the browser has something to sync: that is how to flush.
     const changes = record !== undefined || entry.blocks !== 0 || entry.quarantined !== 0;
     if (changes || strict) entries = await enter(transaction.objectStore('log'), entry, after);
@@ -137,72 +149,99 @@ async function entriesAfter(log, after) {
   return entries.map((entry, at) => ({ place: places[at], ...entry }));
 }
 
-/** Takes a key's block out of its record. */
-async function drop(blocks, index, key, entry) {
-  const [place, record] = await Promise.all([answer(index.getKey(key)), answer(index.get(key))]);
-  if (record === undefined) return;
-  entry.blocks -= 1;
-  if (record.value instanceof Blob) {
-    entry.bytes -= record.value.size;
-    blocks.delete(place);
-    return;
-  }
-  const parts = unpack(record);
-  entry.bytes -= parts[position(record, key)].length;
-  const kept = record.keys.map((other, at) => [other, parts[at]]).filter(([other]) => !same(other, key));
-  if (kept.length === 0) blocks.delete(place);
-  else blocks.put({ keys: kept.map(([other]) => other), value: packed(kept.map(([, part]) => part)) }, place);
-}
-
-/** Small blocks on their way into records of at most PACK_BYTES. */
-class Pack {
-  #blocks;
-  #keys = [];
-  #parts = [];
-  #bytes = 0;
-
-  constructor(blocks) {
-    this.#blocks = blocks;
-  }
-
-  add(key, part) {
-    if (this.#bytes + part.length > PACK_BYTES) this.write();
-    this.#keys.push(key);
-    this.#parts.push(part);
-    this.#bytes += part.length;
-  }
-
-  write() {
-    if (this.#keys.length > 0) this.#blocks.add({ keys: this.#keys, value: packed(this.#parts) });
-    this.#keys = [];
-    this.#parts = [];
-    this.#bytes = 0;
+/** Takes blocks out of their records. */
+async function dropAll(blocks, index, keys, entry) {
+  const places = await Promise.all(keys.map((key) => answer(index.getKey(key))));
+  for (const place of new Set(places.filter((place) => place !== undefined))) {
+    const record = await answer(blocks.get(place));
+    const gone = keys.filter((_, at) => places[at] === place);
+    const kept = without(record, (key) => gone.some((other) => same(key, other)));
+    entry.blocks -= record.keys.length - kept.keys.length;
+    entry.bytes -= sum(record.lengths) - sum(kept.lengths);
+    if (kept.keys.length === 0) blocks.delete(place);
+    else blocks.put(kept, place);
   }
 }
 
-/** A pack's value: the length of each part (32-bit, little endian), then the parts. */
-function packed(parts) {
-  const head = 4 * parts.length;
-  const value = new Uint8Array(parts.reduce((sum, part) => sum + part.length, head));
-  const lengths = new DataView(value.buffer);
-  let at = head;
-  parts.forEach((part, number) => {
-    lengths.setUint32(4 * number, part.length, true);
-    value.set(part, at);
-    at += part.length;
+function add(blocks, record, entry) {
+  if (record.keys.length === 0) return;
+  entry.blocks += record.keys.length;
+  entry.bytes += sum(record.lengths);
+  blocks.add(record);
+}
+
+/** Records for these blocks, in their order, small and large ones apart. The views are copied. */
+function packed(keys, views) {
+  const places = views.map((_, at) => at);
+  const small = places.filter((at) => views[at].length < LARGE_BYTES);
+  const large = places.filter((at) => views[at].length >= LARGE_BYTES);
+  const record = (join) => (group) => ({
+    keys: group.map((at) => keys[at]),
+    lengths: group.map((at) => views[at].length),
+    value: join(group.map((at) => views[at])),
   });
-  return value;
+  return [
+    ...groups(small, views, LARGE_BYTES).map(record(joined)),
+    ...groups(large, views, BLOB_BYTES).map(record((parts) => new Blob(parts))),
+  ];
 }
 
-function unpack({ keys, value }) {
-  const lengths = new DataView(value.buffer, value.byteOffset, value.byteLength);
-  let at = 4 * keys.length;
-  return keys.map((_, number) => value.subarray(at, (at += lengths.getUint32(4 * number, true))));
+/** Cuts a list of places into groups whose views have no more than `limit` bytes together. */
+function groups(places, views, limit) {
+  const all = [];
+  let room = 0;
+  for (const at of places) {
+    room -= views[at].length;
+    if (all.length === 0 || room < 0 || all.at(-1).length === MAX_KEYS) {
+      all.push([]);
+      room = limit - views[at].length;
+    }
+    all.at(-1).push(at);
+  }
+  return all;
 }
 
-async function valueOf(record, key) {
-  if (record.value instanceof Blob) return new Uint8Array(await record.value.arrayBuffer());
-  return unpack(record)[position(record, key)];
+/** A record without some of its blocks. */
+function without(record, gone) {
+  const offsets = starts(record);
+  const kept = record.keys.map((_, part) => part).filter((part) => !gone(record.keys[part]));
+  if (kept.length === record.keys.length) return record;
+  const parts = kept.map((part) => {
+    const { value } = record;
+    return value instanceof Blob
+      ? value.slice(offsets[part], offsets[part + 1])
+      : value.subarray(offsets[part], offsets[part + 1]);
+  });
+  return {
+    keys: kept.map((part) => record.keys[part]),
+    lengths: kept.map((part) => record.lengths[part]),
+    value: record.value instanceof Blob ? new Blob(parts) : joined(parts),
+  };
+}
+
+function joined(parts) {
+  const whole = new Uint8Array(sum(parts.map((part) => part.length)));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** Where each block of a record begins in its value, and where the last ends. */
+function starts({ lengths }) {
+  let at = 0;
+  return [0, ...lengths.map((length) => (at += length))];
+}
+
+async function slice(value, from, to) {
+  if (value instanceof Blob) return new Uint8Array(await value.slice(from, to).arrayBuffer());
+  return value.subarray(from, to);
+}
+
+function sum(numbers) {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 function position(record, key) {
