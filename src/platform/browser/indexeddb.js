@@ -236,8 +236,9 @@ function starts({ lengths }) {
 }
 
 async function slice(value, from, to) {
-  if (value instanceof Blob) return new Uint8Array(await value.slice(from, to).arrayBuffer());
-  return value.subarray(from, to);
+  if (!(value instanceof Blob)) return value.subarray(from, to);
+  const part = to - from === value.size ? value : value.slice(from, to);
+  return new Uint8Array(await part.arrayBuffer());
 }
 
 function sum(numbers) {
