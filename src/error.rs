@@ -68,6 +68,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// The name of its variant, as in `wit/types.wit`.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Error::InvalidCid { .. } => "invalid-cid",
+            Error::InvalidArgument(_) => "invalid-argument",
+            Error::NotFound(_) => "not-found",
+            Error::NotAvailableOffline { .. } => "not-available-offline",
+            Error::Integrity(_) => "integrity",
+            Error::QuotaExceeded { .. } => "quota-exceeded",
+            Error::Corrupt { .. } => "corrupt",
+            Error::Denied(_) => "denied",
+            Error::Locked(_) => "locked",
+            Error::Unsupported(_) => "unsupported",
+            Error::Cancelled => "cancelled",
+            Error::Io(_) => "io",
+        }
+    }
+
     /// Stored bytes that do not decode or do not fit together.
     pub fn corrupt(cid: Cid, detail: impl Into<String>) -> Self {
         Error::Corrupt { cid: Some(cid), detail: detail.into() }
@@ -85,6 +103,18 @@ pub enum OfflineReason {
     Disabled,
     /// The build or the host has no network.
     NoNetwork,
+}
+
+impl OfflineReason {
+    /// Its name, as in `wit/types.wit`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OfflineReason::NoRemotes => "no-remotes",
+            OfflineReason::ForceFallback => "force-fallback",
+            OfflineReason::Disabled => "disabled",
+            OfflineReason::NoNetwork => "no-network",
+        }
+    }
 }
 
 impl fmt::Display for OfflineReason {

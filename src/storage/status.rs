@@ -19,6 +19,18 @@ pub enum BackendState {
     Disabled,
 }
 
+impl BackendState {
+    /// Its name, as in `wit/types.wit`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BackendState::Available => "available",
+            BackendState::Degraded => "degraded",
+            BackendState::Unavailable => "unavailable",
+            BackendState::Disabled => "disabled",
+        }
+    }
+}
+
 /// One backend and the evidence for its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendReport {

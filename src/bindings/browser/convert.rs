@@ -6,7 +6,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use crate::{
     error::{Error, OfflineReason},
     hash::HashFunction,
-    storage::{self, BackendState, Verification},
+    storage::{self, Verification},
     tier::{Durability, StoredRoot},
     unixfs::{self, Profile},
 };
@@ -216,18 +216,13 @@ impl From<storage::Status> for Status {
         let backends = status.backends.into_iter().map(|report| Backend {
             name: report.name,
             kind: report.kind,
-            state: match report.state {
-                BackendState::Available => "available",
-                BackendState::Degraded => "degraded",
-                BackendState::Unavailable => "unavailable",
-                BackendState::Disabled => "disabled",
-            },
+            state: report.state.name(),
             evidence: report.evidence,
             checked: report.checked,
         });
         Status {
             backends: backends.collect(),
-            local_only: status.local_only.map(reason_name),
+            local_only: status.local_only.map(OfflineReason::name),
             blocks: status.usage.blocks,
             bytes: status.usage.bytes,
             roots: status.usage.roots,
@@ -242,39 +237,17 @@ impl From<storage::Status> for Status {
     }
 }
 
-fn reason_name(reason: OfflineReason) -> &'static str {
-    match reason {
-        OfflineReason::NoRemotes => "no-remotes",
-        OfflineReason::ForceFallback => "force-fallback",
-        OfflineReason::Disabled => "disabled",
-        OfflineReason::NoNetwork => "no-network",
-    }
-}
-
 impl From<Error> for Thrown {
     fn from(error: Error) -> Self {
-        let message = error.to_string();
-        let thrown = Thrown { message, ..Thrown::default() };
+        let thrown = Thrown { code: error.code(), message: error.to_string(), ..Thrown::default() };
         match error {
-            Error::InvalidCid { .. } => Thrown { code: "invalid-cid", ..thrown },
-            Error::InvalidArgument(_) => Thrown { code: "invalid-argument", ..thrown },
-            Error::NotFound(cid) => Thrown { code: "not-found", cid: Some(cid.to_string()), ..thrown },
-            Error::NotAvailableOffline { cid, reason } => Thrown {
-                code: "not-available-offline",
-                cid: Some(cid.to_string()),
-                reason: Some(reason_name(reason)),
-                ..thrown
-            },
-            Error::Integrity(cid) => Thrown { code: "integrity", cid: Some(cid.to_string()), ..thrown },
-            Error::QuotaExceeded { needed, limit } => {
-                Thrown { code: "quota-exceeded", needed: Some(needed), limit: Some(limit), ..thrown }
+            Error::NotFound(cid) | Error::Integrity(cid) => Thrown { cid: Some(cid.to_string()), ..thrown },
+            Error::NotAvailableOffline { cid, reason } => {
+                Thrown { cid: Some(cid.to_string()), reason: Some(reason.name()), ..thrown }
             }
-            Error::Corrupt { cid, .. } => Thrown { code: "corrupt", cid: cid.map(|cid| cid.to_string()), ..thrown },
-            Error::Denied(_) => Thrown { code: "denied", ..thrown },
-            Error::Locked(_) => Thrown { code: "locked", ..thrown },
-            Error::Unsupported(_) => Thrown { code: "unsupported", ..thrown },
-            Error::Cancelled => Thrown { code: "cancelled", ..thrown },
-            Error::Io(_) => Thrown { code: "io", ..thrown },
+            Error::QuotaExceeded { needed, limit } => Thrown { needed: Some(needed), limit: Some(limit), ..thrown },
+            Error::Corrupt { cid, .. } => Thrown { cid: cid.map(|cid| cid.to_string()), ..thrown },
+            _ => thrown,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         files::RandomAccessFile,
         wasi::{files::WasiFile, host::wasi::io::streams::StreamError, run as wait},
     },
-    storage::{BackendState, MAX_PAGE, Storage, StoreOptions},
+    storage::{MAX_PAGE, Storage, StoreOptions},
     tier::StoredRoot,
 };
 
@@ -149,18 +149,12 @@ fn each(cids: &[String], done: &str, output: &Output, act: impl Fn(&Cid) -> Resu
 
 fn status(storage: &Storage, output: &Output) -> Result<()> {
     let status = wait(async { Ok(storage.backend_status().await) })?;
-    let state = |state: BackendState| match state {
-        BackendState::Available => "available",
-        BackendState::Degraded => "degraded",
-        BackendState::Unavailable => "unavailable",
-        BackendState::Disabled => "disabled",
-    };
     let backends: Vec<Value> = status
         .backends
         .iter()
         .map(|backend| {
             json!({
-                "name": backend.name, "kind": backend.kind, "state": state(backend.state),
+                "name": backend.name, "kind": backend.kind, "state": backend.state.name(),
                 "evidence": backend.evidence, "checked": backend.checked,
             })
         })
@@ -178,7 +172,7 @@ fn status(storage: &Storage, output: &Output) -> Result<()> {
     });
     let mut text = String::new();
     for backend in &status.backends {
-        text += &format!("{} ({}): {}, {}\n", backend.name, backend.kind, state(backend.state), backend.evidence);
+        text += &format!("{} ({}): {}, {}\n", backend.name, backend.kind, backend.state.name(), backend.evidence);
     }
     if let Some(reason) = reason {
         text += &format!("local only: {reason}\n");

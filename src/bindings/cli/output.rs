@@ -48,7 +48,7 @@ impl Output {
     pub fn failed(&self, error: &Error) {
         self.clear_progress();
         if self.json {
-            let object = json!({ "error": { "code": code(error), "message": error.to_string() } });
+            let object = json!({ "error": { "code": error.code(), "message": error.to_string() } });
             self.complain(&object.to_string());
         } else {
             self.complain(&format!("error: {error}"));
@@ -99,24 +99,6 @@ fn write(stream: &OutputStream, mut bytes: &[u8]) -> Result<(), &'static str> {
         bytes = later;
     }
     stream.blocking_flush().map_err(why)
-}
-
-/// The name of an error, as in `wit/types.wit`.
-fn code(error: &Error) -> &'static str {
-    match error {
-        Error::InvalidCid { .. } => "invalid-cid",
-        Error::InvalidArgument(_) => "invalid-argument",
-        Error::NotFound(_) => "not-found",
-        Error::NotAvailableOffline { .. } => "not-available-offline",
-        Error::Integrity(_) => "integrity",
-        Error::QuotaExceeded { .. } => "quota-exceeded",
-        Error::Corrupt { .. } => "corrupt",
-        Error::Denied(_) => "denied",
-        Error::Locked(_) => "locked",
-        Error::Unsupported(_) => "unsupported",
-        Error::Cancelled => "cancelled",
-        Error::Io(_) => "io",
-    }
 }
 
 /// A number of bytes as people read it: in powers of 1024.

@@ -375,7 +375,8 @@ impl Tier for PackTier {
             drop_blocks: commit.drop_blocks,
             quarantine: commit.quarantine,
         };
-        let pinned = self.apply(change).await?;
+        // Should this fail, what is on disk and what is in memory differ.
+        let pinned = self.apply(change).await.inspect_err(|error| self.give_up(error))?;
         {
             let mut state = self.state.borrow_mut();
             appended.iter().for_each(|block| state.add(block));
