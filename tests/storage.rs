@@ -96,6 +96,23 @@ fn what_an_unfinished_file_wrote_ahead_is_dropped() {
     });
 }
 
+/// What a damaged node of another file reaches cannot be known any more, so it is not dropped.
+#[test]
+fn delete_spares_what_a_damaged_file_may_share() {
+    block_on(async {
+        let (tier, storage) = in_memory();
+        let shared = noise(13, 3_500);
+        let one = storage.store(shared.clone(), small_chunks()).await.unwrap().root.cid;
+        let two = storage.store([shared, noise(14, 500)].concat(), small_chunks()).await.unwrap().root.cid;
+        let before = blocks(&storage).await;
+        tier.damage(&block::key(&two).unwrap(), "damaged".into());
+        storage.delete(&one).await.unwrap();
+        assert!(matches!(storage.stat(&one).await, Err(Error::NotFound(_))));
+        // The damaged root was set aside; all else is there still.
+        assert_eq!(blocks(&storage).await, before - 1);
+    });
+}
+
 #[test]
 fn a_pin_holds_until_it_is_taken_away() {
     block_on(async {

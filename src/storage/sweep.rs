@@ -55,10 +55,7 @@ pub fn suspect(shared: &Shared, keys: impl IntoIterator<Item = Key>) {
 /// Forgets a root, and drops what only it reached.
 pub async fn delete(shared: &Rc<Shared>, root: &Cid) -> Result<()> {
     let mut keys = Vec::new();
-    let mut note = |cid: &Cid| {
-        keys.extend(block::key(cid));
-        true
-    };
+    let mut note = |cid: &Cid| keys.extend(block::key(cid));
     walk(shared, root, &mut note, Missing::Skipped).await?;
     suspect(shared, keys);
     sweep(shared, Some(root)).await
@@ -77,23 +74,28 @@ pub async fn sweep(shared: &Rc<Shared>, root: Option<&Cid>) -> Result<()> {
     }
     let mut garbage = shared.sweeper.candidates.borrow().clone();
     let mut after = None;
-    while !garbage.is_empty() {
+    let mut whole = true;
+    while whole && !garbage.is_empty() {
         let page = shared.tier.roots(after.as_ref(), MAX_PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.root.cid);
         for stored in page.iter().filter(|stored| Some(&stored.root.cid) != root) {
             let mut keep = |cid: &Cid| {
                 block::key(cid).inspect(|key| _ = garbage.remove(key));
-                true
             };
-            walk(shared, &stored.root.cid, &mut keep, Missing::Skipped).await?;
+            whole = whole && walk(shared, &stored.root.cid, &mut keep, Missing::Skipped).await?;
         }
     }
-    commit.drop_blocks = garbage.into_iter().collect();
+    // Below a node that cannot be read nobody knows what is reachable: then nothing is dropped, and the candidates wait.
+    if whole {
+        commit.drop_blocks = garbage.into_iter().collect();
+    }
     if root.is_some() || !commit.drop_blocks.is_empty() {
         shared.blocks.commit(commit).await?;
     }
-    shared.sweeper.candidates.borrow_mut().clear();
+    if whole {
+        shared.sweeper.candidates.borrow_mut().clear();
+    }
     Ok(())
 }
 
@@ -106,14 +108,13 @@ pub enum Missing {
     Fails,
 }
 
-/// Visits a DAG, each node once; leaves may come more than once. `visit` says whether to go below.
-pub async fn walk(shared: &Shared, root: &Cid, visit: &mut dyn FnMut(&Cid) -> bool, missing: Missing) -> Result<()> {
+/// Visits a DAG, each node once; leaves may come more than once. Tells whether every node could be read.
+pub async fn walk(shared: &Shared, root: &Cid, visit: &mut dyn FnMut(&Cid), missing: Missing) -> Result<bool> {
+    let mut whole = true;
     let mut seen = HashSet::new();
     let mut stack = vec![*root];
     while let Some(cid) = stack.pop() {
-        if !visit(&cid) {
-            continue;
-        }
+        visit(&cid);
         if Codec::of(&cid)? == Codec::Raw {
             let held = match block::key(&cid) {
                 Some(key) if missing == Missing::Fails => shared.tier.has(&[key]).await?.first() == Some(&true),
@@ -133,11 +134,12 @@ pub async fn walk(shared: &Shared, root: &Cid, visit: &mut dyn FnMut(&Cid) -> bo
             Err(Error::NotAvailableOffline { .. } | Error::Corrupt { .. } | Error::Unsupported(_))
                 if missing == Missing::Skipped =>
             {
+                whole = false;
                 Vec::new()
             }
             Err(error) => return Err(error),
         };
         stack.extend(below.into_iter().rev());
     }
-    Ok(())
+    Ok(whole)
 }

@@ -109,8 +109,9 @@ fn retrieve(
         None => copy(&mut |_, bytes| output.bytes(bytes)),
         Some(path) => {
             let file = WasiFile::create(path)?;
-            copy(&mut |at, bytes| file.write_at(at, bytes))?;
-            file.sync()?;
+            let written = copy(&mut |at, bytes| file.write_at(at, bytes)).and_then(|()| file.sync());
+            // Half a file must not be taken for a whole one.
+            written.inspect_err(|_| WasiFile::remove(path))?;
             output.clear_progress();
             output.line(
                 json!({ "cid": cid.to_string(), "size": total, "output": path }),

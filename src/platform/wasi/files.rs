@@ -119,6 +119,13 @@ impl WasiFile {
         Self::open_with(path, OpenFlags::CREATE | OpenFlags::TRUNCATE, DescriptorFlags::WRITE)
     }
 
+    /// Removes a file, if that can be done.
+    pub fn remove(path: &str) {
+        if let Ok((folder, rest)) = locate(path) {
+            let _ = folder.unlink_file_at(&rest);
+        }
+    }
+
     fn open_with(path: &str, open: OpenFlags, flags: DescriptorFlags) -> Result<Self> {
         let (folder, rest) = locate(path)?;
         let file =
