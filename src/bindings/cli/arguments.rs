@@ -38,7 +38,7 @@ Options:
   -h, --help           print this
   -V, --version        print the version
 
-Exit codes: 0 done; 1 failed or refused, standard error says why. (WASI hosts pass on no others.)
+Exit codes: 0 done; 1 failed or refused, standard error says why. (Every WASI 0.2 host passes these on.)
 
 The folder must be one that the host has opened, for instance:
   wasmtime run --dir STORE::/store --dir .::/in ipfs-kit-storage.cli.wasm --store /store store /in/FILE
