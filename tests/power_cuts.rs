@@ -412,3 +412,63 @@ fn a_write_that_fails_is_undone() {
         });
     }
 }
+
+fn single(block: &Block, name: u64, durability: Durability) -> Commit {
+    Commit { blocks: vec![block.clone()], set_roots: vec![root(block.cid(), name)], durability, ..Commit::default() }
+}
+
+async fn open(medium: &Rc<Medium>) -> PackTier {
+    PackTier::open_with(medium.clone(), &CpuHasher, LIMITS).await.unwrap()
+}
+
+/// What a killed owner had written relaxed is on its way to the disk; `flush` by the next owner waits for it.
+#[test]
+fn flush_covers_what_an_earlier_owner_wrote() {
+    let blocks = blocks();
+    for seed in 1..100 {
+        block_on(async {
+            let medium = Rc::new(Medium::new(Dice::new(seed)));
+            open(&medium).await.commit(single(&blocks[5], 5, Durability::Relaxed)).await.unwrap();
+            open(&medium).await.flush().await.unwrap();
+            let found = held(&open(&Rc::new(medium.after_cut())).await, &blocks).await;
+            assert_eq!((found.roots.len(), found.blocks.len()), (1, 1), "seed {seed}");
+        });
+    }
+}
+
+/// Two owners, of whom one begins the segment that the other would begin next.
+#[test]
+fn a_segment_that_another_owner_began_is_not_wiped() {
+    let blocks = blocks();
+    block_on(async {
+        let medium = Rc::new(Medium::new(Dice::new(1)));
+        let one = open(&medium).await;
+        // Nearly a whole segment, so that the next block does not fit.
+        for block in &blocks[12..16] {
+            one.commit(single(block, 1, Durability::Strict)).await.unwrap();
+        }
+        let other = open(&medium).await;
+        other.commit(single(&blocks[23], 2, Durability::Strict)).await.unwrap();
+        let refused = one.commit(single(&blocks[22], 3, Durability::Strict)).await;
+        assert!(matches!(refused, Err(Error::Locked(_))), "{refused:?}");
+        let found = held(&open(&medium).await, &blocks).await;
+        assert_eq!(found.roots.len(), 5);
+        assert!(found.blocks.contains_key(&blocks[23].cid().to_string()), "the other owner's block is gone");
+    });
+}
+
+/// What could not be read again is not written.
+#[test]
+fn a_commit_record_over_the_limit_is_refused() {
+    let blocks = blocks();
+    block_on(async {
+        let medium = Rc::new(Medium::new(Dice::new(1)));
+        let tier = open(&medium).await;
+        let filename = Some("n".repeat(3 << 20));
+        let large = |block: &Block| Root { filename: filename.clone(), ..root(block.cid(), 1) };
+        let commit = Commit { set_roots: blocks.iter().map(large).collect(), ..Commit::default() };
+        assert!(matches!(tier.commit(commit).await, Err(Error::InvalidArgument(_))));
+        tier.commit(single(&blocks[3], 3, Durability::Strict)).await.unwrap();
+        assert_eq!(held(&open(&medium).await, &blocks).await.roots.len(), 1);
+    });
+}

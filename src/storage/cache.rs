@@ -39,7 +39,7 @@ impl MemoryCache {
         Some(bytes.clone())
     }
 
-    /// Keeps a block. The bytes are copied when they are part of something larger, which they would keep alive.
+    /// Keeps a block, if it is not larger than all of the cache.
     pub fn put(&mut self, key: Key, bytes: &Bytes) {
         if bytes.len() as u64 > self.limit || self.blocks.contains_key(&key) {
             return;

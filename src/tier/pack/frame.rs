@@ -17,7 +17,7 @@ pub const HEADER_BYTES: usize = 12;
 pub const MAX_KEY_BYTES: usize = 2 + 64;
 
 /// Most bytes of a body: far over a block, and enough for a commit of 100,000 roots.
-const MAX_BODY_BYTES: u32 = 64 * 1024 * 1024;
+pub const MAX_BODY_BYTES: u32 = 64 * 1024 * 1024;
 
 const BLOCK: u8 = 0xb1;
 const COMMIT: u8 = 0xc1;

@@ -163,6 +163,11 @@ impl<'a> Appender<'a> {
 
     /// Appends a commit's frame.
     pub async fn commit(&mut self, body: &[u8]) -> Result<()> {
+        if body.len() > frame::MAX_BODY_BYTES as usize {
+            let size =
+                format!("a commit record of {} bytes is over the limit of {}", body.len(), frame::MAX_BODY_BYTES);
+            return Err(Error::InvalidArgument(format!("{size}: change less at once")));
+        }
         self.make_room(frame::HEADER_BYTES + body.len()).await?;
         self.append(&frame::commit_frame(self.at, body))
     }
@@ -226,6 +231,9 @@ impl<'a> Appender<'a> {
         }
         self.sync()?;
         let next = self.at.segment.checked_add(1).ok_or_else(|| Error::Io("the log has no more numbers".into()))?;
+        if self.log.segment(next).await?.len()? > 0 {
+            return Err(in_use()); // begun by another owner: what is in it is not ours to wipe
+        }
         self.file = self.log.create(next).await?;
         self.at = Position { segment: next, offset: FIRST_FRAME };
         self.synced = self.at;

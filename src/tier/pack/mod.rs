@@ -414,12 +414,17 @@ impl Tier for PackTier {
     /// Also leaves a record that says so, which spares the next opening the hashing of what was written last.
     async fn flush(&self) -> Result<()> {
         let _writing = self.writing.lock().await;
-        let (end, sealed) = {
+        let (end, synced, sealed) = {
             let state = self.state.borrow();
-            (state.end, state.sealed)
+            (state.end, state.synced, state.sealed)
         };
         if end == sealed {
-            return Ok(()); // nothing was written
+            // Nothing was written here; what an earlier owner wrote may not be durable yet.
+            if synced < end {
+                self.log.segment(end.segment).await?.sync().inspect_err(|error| self.give_up(error))?;
+                self.state.borrow_mut().synced = end;
+            }
+            return Ok(());
         }
         let mut appender = self.appender().await?;
         appender.sync().inspect_err(|error| self.give_up(error))?;
