@@ -16,11 +16,11 @@ use bytes::Bytes;
 use futures_executor::block_on;
 use ipfs_kit_storage::{
     Error, Result,
-    block::{self, Block, Cid},
+    block::{self, Block, Cid, Key},
     hash::{CpuHasher, HashFunction},
     platform::files::{Directory, RandomAccessFile},
     tier::{
-        Commit, Durability, Root, Tier, conformance,
+        Commit, Durability, Held, Root, Tier, conformance,
         pack::{Limits, PackTier},
     },
 };
@@ -240,8 +240,9 @@ fn root(cid: &Cid, name: u64) -> Root {
     Root { cid: *cid, filename: Some(format!("name {name}")), size: name, modified: name, profile: None }
 }
 
-/// A random change, and what the model is after it.
-fn step(dice: &Dice, model: &Model, blocks: &[Block]) -> (Commit, Model) {
+/// A random change, a block to set aside with it, and what the model is after it.
+fn step(dice: &Dice, model: &Model, blocks: &[Block]) -> (Commit, Option<Key>, Model) {
+    let mut suspect = None;
     let mut after = model.clone();
     let mut commit = Commit { durability: Durability::Strict, ..Commit::default() };
     let pick = || &blocks[dice.below(blocks.len() as u64) as usize];
@@ -282,11 +283,19 @@ fn step(dice: &Dice, model: &Model, blocks: &[Block]) -> (Commit, Model) {
         _ => {
             let block = pick();
             if after.blocks.remove(&block.cid().to_string()).is_some() {
-                commit.quarantine.extend(block::key(block.cid()));
+                suspect = block::key(block.cid());
             }
         }
     }
-    (commit, after)
+    (commit, suspect, after)
+}
+
+/// Finds out which copy of the suspect there is.
+async fn locate(tier: &PackTier, suspect: Option<Key>, commit: &mut Commit) -> Result<()> {
+    if let Some(key) = suspect {
+        commit.quarantine.extend(tier.get(&[key]).await?.remove(0).map(|held| (key, held.place)));
+    }
+    Ok(())
 }
 
 async fn held(tier: &PackTier, blocks: &[Block]) -> Model {
@@ -298,7 +307,7 @@ async fn held(tier: &PackTier, blocks: &[Block]) -> Model {
         let key = block::key(block.cid()).unwrap();
         let (got, has) = (tier.get(&[key]).await.unwrap().remove(0), tier.has(&[key]).await.unwrap()[0]);
         assert_eq!(got.is_some(), has);
-        if let Some(bytes) = got {
+        if let Some(Held { bytes, .. }) = got {
             assert_eq!(&bytes, block.bytes(), "a block came back damaged");
             model.blocks.insert(block.cid().to_string(), bytes);
         }
@@ -325,12 +334,15 @@ fn history(seed: u64, blocks: &[Block]) -> u64 {
                     if dice.below(4) == 0 {
                         // Written ahead and not acknowledged; a later commit that needs it makes it so.
                         let block = blocks[dice.below(blocks.len() as u64) as usize].clone();
-                        let ahead = Commit { blocks: vec![block], durability: Durability::Ahead, ..Commit::default() };
+                        let ahead = Commit { blocks: vec![block], ahead: true, ..Commit::default() };
                         if tier.commit(ahead).await.is_err() {
                             break;
                         }
                     }
-                    let (commit, after) = step(&dice, &model, blocks);
+                    let (mut commit, suspect, after) = step(&dice, &model, blocks);
+                    if locate(&tier, suspect, &mut commit).await.is_err() {
+                        break;
+                    }
                     possible = after;
                     match tier.commit(commit).await {
                         Ok(_) => model = possible.clone(),
@@ -346,6 +358,7 @@ fn history(seed: u64, blocks: &[Block]) -> u64 {
             let tier = PackTier::open_with(medium.clone(), &CpuHasher, LIMITS)
                 .await
                 .unwrap_or_else(|error| panic!("seed {seed}, cut {cuts}: it does not open any more: {error}"));
+            assert_eq!(tier.recovery().quarantined, 0, "seed {seed}, cut {cuts}: a crash was taken for damage");
             let found = held(&tier, blocks).await;
             // A block of an unacknowledged change may have come through alone: it is whole, and no root reaches it.
             let fits = |wanted: &Model| {
@@ -385,7 +398,8 @@ fn a_write_that_fails_is_undone() {
             let mut model = Model::default();
             let mut failed = 0;
             for _ in 0..40 {
-                let (commit, after) = step(&dice, &model, &blocks);
+                let (mut commit, suspect, after) = step(&dice, &model, &blocks);
+                locate(&tier, suspect, &mut commit).await.unwrap();
                 medium.left.set(if dice.below(3) == 0 { dice.below(12) } else { u64::MAX });
                 let done = tier.commit(commit).await;
                 medium.left.set(u64::MAX);

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use futures_executor::block_on;
 use ipfs_kit_storage::{
     Error, OfflineReason, OpenOptions, Storage, StoreOptions,
-    block::{self, Codec},
+    block::{self, Block, Codec},
     hash::{CpuHasher, HashFunction},
     platform::native::{NativeDirectory, SystemClock},
     storage::{BackendState, CacheConfig, Verification},
-    tier::{MemoryTier, Tier, conformance::noise, pack::PackTier},
+    tier::{Commit, MemoryTier, Tier, conformance::noise, pack::PackTier},
     unixfs::{Layout, Profile},
 };
 use proptest::prelude::*;
@@ -58,14 +58,17 @@ fn delete_spares_a_file_that_is_being_stored() {
         let (_, storage) = in_memory();
         let data = noise(3, 9_000_000);
         let old = storage.store(data.clone(), StoreOptions::default()).await.unwrap().root.cid;
+        let unlike = storage.store(noise(33, 2_500_000), StoreOptions::default()).await.unwrap().root.cid;
         // The same bytes again: the writer finds its blocks there, and then the old root goes.
         let mut writer = storage.writer(StoreOptions::default()).unwrap();
         writer.write(Bytes::from(data.clone()).slice(..8_500_000)).await.unwrap();
         storage.delete(&old).await.unwrap();
+        storage.delete(&unlike).await.unwrap();
         writer.write(Bytes::from(data.clone()).slice(8_500_000..)).await.unwrap();
         let new = writer.finish().await.unwrap().root.cid;
         assert_eq!(new, old);
         assert_eq!(storage.retrieve(&new).await.unwrap(), data);
+        assert_eq!(blocks(&storage).await, 10, "what was deleted meanwhile goes as soon as the file is stored");
         storage.delete(&new).await.unwrap();
         assert_eq!(blocks(&storage).await, 0);
     });
@@ -202,6 +205,56 @@ fn corrupt_blocks_are_reported_set_aside_and_healed_by_storing_again() {
             storage.store(data.clone(), small_chunks()).await.unwrap();
             assert_eq!(storage.retrieve(&cid).await.unwrap(), data);
         }
+    });
+}
+
+/// It is acknowledged, so it must be there.
+#[test]
+fn storing_again_heals_what_rotted_unnoticed() {
+    block_on(async {
+        let (tier, storage) = in_memory();
+        let data = noise(21, 20_000);
+        let cid = storage.store(data.clone(), small_chunks()).await.unwrap().root.cid;
+        let leaf = storage.store(data[5000..6000].to_vec(), StoreOptions::default()).await.unwrap().root.cid;
+        for key in [leaf, cid].map(|cid| block::key(&cid).unwrap()) {
+            tier.damage(&key, noise(9, 1000).into());
+            let before = storage.backend_status().await.usage;
+            storage.store(data.clone(), small_chunks()).await.unwrap();
+            assert_eq!(storage.retrieve(&cid).await.unwrap(), data);
+            let after = storage.backend_status().await.usage;
+            assert_eq!((after.blocks, after.quarantined), (before.blocks, before.quarantined + 1));
+        }
+    });
+}
+
+#[test]
+fn pinning_asks_the_tier_and_not_the_cache() {
+    block_on(async {
+        let tier = Rc::new(MemoryTier::new());
+        let storage = over(tier.clone(), OpenOptions::default());
+        let stored = storage.store(noise(22, 20_000), small_chunks()).await.unwrap().root.cid;
+        let mut reader = storage.reader(&stored, 0, None).await.unwrap();
+        while reader.next().await.unwrap().is_some() {}
+        // Another owner drops it: the cache of this one still has its nodes.
+        let drop_blocks = vec![block::key(&stored).unwrap()];
+        tier.commit(Commit { drop_roots: vec![stored], drop_blocks, ..Commit::default() }).await.unwrap();
+        assert!(storage.retrieve(&stored).await.is_ok());
+        let refused = storage.pin(&stored).await;
+        assert!(matches!(refused, Err(Error::NotAvailableOffline { cid, .. }) if cid == stored), "{refused:?}");
+    });
+}
+
+#[test]
+fn a_node_that_is_no_file_is_not_called_damaged() {
+    block_on(async {
+        let (tier, storage) = in_memory();
+        let parts = vec![Bytes::from_static(b"no node")];
+        let made = Block::make(&CpuHasher, cid::Version::V1, Codec::DagPb, HashFunction::Sha2_256, parts);
+        let blocks = made.await.unwrap();
+        let cid = *blocks[0].cid();
+        tier.commit(Commit { blocks, ..Commit::default() }).await.unwrap();
+        assert!(matches!(storage.retrieve(&cid).await, Err(Error::Unsupported(_))));
+        assert!(storage.exists(&cid).await.unwrap());
     });
 }
 

@@ -58,8 +58,9 @@ impl Block {
                 if cid.hash().code() != function.code() {
                     continue;
                 }
+                let digest = digests.next();
                 let holds = bytes.len() <= MAX_BLOCK_BYTES
-                    && digests.next().is_some_and(|digest| digest.digest() == cid.hash().digest());
+                    && digest.is_some_and(|digest| digest.digest() == cid.hash().digest());
                 *slot = Some(if holds {
                     Ok(Block { cid: *cid, bytes: bytes.clone() })
                 } else {

@@ -14,7 +14,7 @@ pub fn links(block: &Block) -> Result<Vec<Cid>> {
         Codec::Raw => Ok(Vec::new()),
         Codec::DagPb => {
             let node = pb::Node::decode(block.bytes())
-                .map_err(|malformed| Error::corrupt(*block.cid(), malformed.to_string()))?;
+                .map_err(|malformed| Error::Unsupported(format!("{}: {malformed}", block.cid())))?;
             Ok(node.links.into_iter().map(|link| link.cid).collect())
         }
         Codec::DagCbor | Codec::DagJson => {

@@ -1,10 +1,6 @@
 //! Verified blocks: the one door between the facade and the tier, with the read policy, the memory cache and the limits.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::HashSet,
-    rc::Rc,
-};
+use std::{cell::RefCell, collections::HashSet, rc::Rc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,36 +14,37 @@ use crate::{
     block::{self, Block, Cid, Key},
     error::{Error, OfflineReason, Result},
     hash::Hasher,
-    tier::{Commit, Durability, Tier},
+    tier::{Commit, Committed, Durability, GroupCommit, Held, Place, Tier},
     unixfs::BlockSource,
 };
 
 /// Blocks read at once; while they are hashed the next ones are read.
 const READ_BATCH: usize = 4;
 
+/// Bytes of held blocks compared at once with what was to be stored.
+const COMPARED_BYTES: usize = 4 * 1024 * 1024;
+
 /// Gives blocks that are proven, and takes commits that fit.
 pub struct Blocks {
-    tier: Rc<dyn Tier>,
+    tier: Rc<GroupCommit<dyn Tier>>,
     hasher: Rc<dyn Hasher>,
     verification: Verification,
     offline: OfflineReason,
     cache: RefCell<MemoryCache>,
-    disk_limit: Cell<Option<u64>>,
     /// Verified since the store was opened, by the first bytes of their digests; for [`Verification::OnFirstRead`].
     verified: RefCell<HashSet<[u8; 16]>>,
-    /// The last commit's failure, until one works.
+    /// Why the medium failed the last time that something was written, until it works again.
     failure: RefCell<Option<Error>>,
 }
 
 impl Blocks {
-    pub fn new(tier: Rc<dyn Tier>, hasher: Rc<dyn Hasher>, options: &OpenOptions) -> Self {
+    pub fn new(tier: Rc<GroupCommit<dyn Tier>>, hasher: Rc<dyn Hasher>, options: &OpenOptions) -> Self {
         Blocks {
             tier,
             hasher,
             verification: options.verification,
             offline: options.offline,
             cache: RefCell::new(MemoryCache::new(options.memory_bytes)),
-            disk_limit: Cell::new(None),
             verified: RefCell::default(),
             failure: RefCell::default(),
         }
@@ -58,86 +55,139 @@ impl Blocks {
             self.cache.borrow_mut().set_limit(limit);
         }
         if let Some(limit) = config.disk_bytes {
-            self.disk_limit.set((limit != u64::MAX).then_some(limit));
+            self.tier.set_limit((limit != u64::MAX).then_some(limit));
         }
     }
 
     pub fn disk_limit(&self) -> Option<u64> {
-        self.disk_limit.get()
+        self.tier.limit()
     }
 
     pub fn cache_figures(&self) -> (u64, u64, u64, u64) {
         self.cache.borrow().figures()
     }
 
-    /// The last commit's failure, if none has worked since.
+    /// Why the medium failed the last time that something was written, if it has not worked since.
     pub fn failure(&self) -> Option<Error> {
         self.failure.borrow().clone()
     }
 
-    /// Commits, if it fits; see [`Tier::commit`].
+    /// Commits, if it fits. Tells of each root it set whether that is pinned now.
     pub async fn commit(&self, commit: Commit) -> Result<Vec<bool>> {
-        self.check_room(&commit).await?;
-        for key in commit.drop_blocks.iter().chain(&commit.quarantine) {
+        let (durability, ahead) = (commit.durability, commit.ahead);
+        let blocks = match self.verification {
+            Verification::Never => Vec::new(),
+            _ => commit.blocks.clone(),
+        };
+        let Committed { held, pinned } = self.write(commit).await?;
+        let held = blocks.into_iter().zip(held).filter_map(|(block, held)| held.then_some(block)).collect();
+        self.heal(held, durability, ahead).await?;
+        Ok(pinned)
+    }
+
+    async fn write(&self, commit: Commit) -> Result<Committed> {
+        for key in commit.drop_blocks.iter().chain(commit.quarantine.iter().map(|(key, _)| key)) {
             self.cache.borrow_mut().remove(key);
         }
         let done = self.tier.commit(commit).await;
-        self.failure.replace(done.clone().err());
+        self.note(&done);
         done
     }
 
-    async fn check_room(&self, commit: &Commit) -> Result<()> {
-        let Some(limit) = self.disk_limit.get().filter(|_| !commit.blocks.is_empty()) else { return Ok(()) };
-        let held = self.tier.usage().await?.bytes;
-        if held + commit.bytes() <= limit {
-            return Ok(());
+    /// Makes everything committed before survive a power cut.
+    pub async fn flush(&self) -> Result<()> {
+        let done = self.tier.flush().await;
+        self.note(&done);
+        done
+    }
+
+    /// A full store, or a refused write, says nothing against the medium, and nothing for it.
+    fn note<T>(&self, done: &Result<T>) {
+        match done {
+            Ok(_) => self.failure.replace(None),
+            Err(error @ (Error::Io(_) | Error::Locked(_) | Error::Denied(_))) => {
+                self.failure.replace(Some(error.clone()))
+            }
+            Err(_) => None,
+        };
+    }
+
+    /// Blocks that were to be stored and were held already are acknowledged, so these copies must be whole: one that has
+    /// rotted is replaced.
+    async fn heal(&self, mut held: Vec<Block>, durability: Durability, ahead: bool) -> Result<()> {
+        held.retain(|block| block::key(block.cid()).is_some() && !self.is_known(block.cid()));
+        let mut rest = held.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |block: &&Block| {
+                bytes += block.bytes().len();
+                bytes <= COMPARED_BYTES
+            };
+            let (batch, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            rest = later;
+            let keys: Vec<Key> = batch.iter().filter_map(|block| block::key(block.cid())).collect();
+            let mut commit = Commit { durability, ahead, ..Commit::default() };
+            let mut quarantine = Vec::new();
+            for ((block, key), copy) in batch.iter().zip(&keys).zip(self.tier.get(&keys).await?) {
+                if copy.as_ref().is_some_and(|copy| copy.bytes == block.bytes()) {
+                    continue;
+                }
+                quarantine.extend(copy.map(|copy| (*key, copy.place)));
+                commit.blocks.push(block.clone());
+            }
+            if !quarantine.is_empty() {
+                self.write(Commit { quarantine, durability, ..Commit::default() }).await?;
+            }
+            if !commit.blocks.is_empty() {
+                self.write(commit).await?;
+            }
         }
-        // It may fit yet: what is held already takes no room.
-        let (keys, sizes): (Vec<Key>, Vec<u64>) = commit
-            .blocks
-            .iter()
-            .filter_map(|block| Some((block::key(block.cid())?, block.bytes().len() as u64)))
-            .unzip();
-        let present = self.tier.has(&keys).await?;
-        let needed: u64 = sizes.iter().zip(present).filter(|(_, held)| !held).map(|(size, _)| size).sum();
-        if held + needed <= limit { Ok(()) } else { Err(Error::QuotaExceeded { needed, limit }) }
+        Ok(())
     }
 
     /// A batch as the tier has it.
-    async fn read(&self, cids: &[Cid]) -> Result<Vec<(Cid, Bytes)>> {
+    async fn read(&self, cids: &[Cid]) -> Result<Vec<(Cid, Held)>> {
         let keys: Vec<Key> = cids.iter().filter_map(block::key).collect();
         let found = self.tier.get(&keys).await?;
         cids.iter()
             .zip(found)
-            .map(|(cid, bytes)| match bytes {
-                Some(bytes) => Ok((*cid, bytes)),
+            .map(|(cid, held)| match held {
+                Some(held) => Ok((*cid, held)),
                 None => Err(Error::NotAvailableOffline { cid: *cid, reason: self.offline }),
             })
             .collect()
     }
 
-    /// Proves a batch as the policy has it. A corrupt block is set aside.
-    async fn prove(&self, read: Vec<(Cid, Bytes)>) -> Result<Vec<Block>> {
+    /// Proves a batch as the policy has it. A corrupt copy is set aside.
+    async fn prove(&self, read: Vec<(Cid, Held)>) -> Result<Vec<Block>> {
+        let places: Vec<Place> = read.iter().map(|(_, held)| held.place).collect();
+        let read = read.into_iter().map(|(cid, held)| (cid, held.bytes)).collect();
         let proven = match self.verification {
             Verification::Always => Block::verify(self.hasher.as_ref(), read).await?,
             Verification::Never => read.into_iter().map(|(cid, bytes)| Ok(Block::vouched(cid, bytes))).collect(),
             Verification::OnFirstRead => self.prove_first(read).await?,
         };
-        let bad: Vec<Cid> = proven
+        let bad: Vec<(Cid, Place)> = proven
             .iter()
-            .filter_map(|result| match result {
-                Err(Error::Integrity(cid)) => Some(*cid),
+            .zip(places)
+            .filter_map(|(result, place)| match result {
+                Err(Error::Integrity(cid)) => Some((*cid, place)),
                 _ => None,
             })
             .collect();
         match bad.first() {
-            Some(first) => Err(self.quarantine(*first, &bad).await),
+            Some((first, _)) => Err(self.quarantine(*first, &bad).await),
             None => proven.into_iter().collect(),
         }
     }
 
+    /// Whether it was verified before, and the policy asks for no more.
+    fn is_known(&self, cid: &Cid) -> bool {
+        self.verified.borrow().contains(&mark(cid))
+    }
+
     async fn prove_first(&self, read: Vec<(Cid, Bytes)>) -> Result<Vec<Result<Block>>> {
-        let known = |cid: &Cid| self.verified.borrow().contains(&mark(cid));
+        let known = |cid: &Cid| self.is_known(cid);
         let (trusted, fresh): (Vec<_>, Vec<_>) = read.iter().cloned().partition(|(cid, _)| known(cid));
         let mut fresh = Block::verify(self.hasher.as_ref(), fresh).await?.into_iter();
         let mut trusted = trusted.into_iter().map(|(cid, bytes)| Ok(Block::vouched(cid, bytes)));
@@ -147,11 +197,11 @@ impl Blocks {
         Ok(merged)
     }
 
-    /// Sets corrupt blocks aside, so that storing or fetching them again can heal them.
-    async fn quarantine(&self, first: Cid, bad: &[Cid]) -> Error {
-        let quarantine = bad.iter().filter_map(block::key).collect();
+    /// Sets corrupt copies aside, so that storing or fetching these blocks again can heal them.
+    async fn quarantine(&self, first: Cid, bad: &[(Cid, Place)]) -> Error {
+        let quarantine = bad.iter().filter_map(|(cid, place)| Some((block::key(cid)?, *place))).collect();
         let aside = Commit { quarantine, durability: Durability::Strict, ..Commit::default() };
-        let detail = match self.commit(aside).await {
+        let detail = match self.write(aside).await {
             Ok(_) => "its bytes do not hash to it; it was set aside".to_owned(),
             Err(error) => format!("its bytes do not hash to it; setting it aside failed: {error}"),
         };

@@ -64,7 +64,7 @@ impl Storage {
     /// A store over an open tier.
     pub fn new(tier: Rc<dyn Tier>, hasher: Rc<dyn Hasher>, clock: Rc<dyn Clock>, options: OpenOptions) -> Result<Self> {
         options.layout.check()?;
-        let tier: Rc<dyn Tier> = Rc::new(GroupCommit::new(tier));
+        let tier = Rc::new(GroupCommit::new(tier));
         let blocks = Rc::new(Blocks::new(tier.clone(), hasher.clone(), &options));
         let shared =
             Shared { tier, blocks, hasher, clock, options, sweeper: sweep::Sweeper::default(), roots: Mutex::new(()) };
@@ -82,12 +82,13 @@ impl Storage {
     pub async fn store_many(&self, files: Vec<(Bytes, StoreOptions)>) -> Result<Vec<StoredRoot>> {
         let mut all = Commit { durability: self.shared.options.durability, ..Commit::default() };
         let mut roots = Vec::with_capacity(files.len());
-        let _open = sweep::enter(&self.shared).await;
+        let open = sweep::enter(&self.shared).await;
         for part in writer::many(&self.shared, files).await? {
             roots.push(part.root.clone());
             all.merge(part.commit);
         }
         let pinned = self.shared.blocks.commit(all).await?;
+        sweep::leave(open).await;
         Ok(roots.into_iter().zip(pinned).map(|(root, pinned)| StoredRoot { root, pinned }).collect())
     }
 
@@ -191,7 +192,7 @@ impl Storage {
 
     /// Makes everything acknowledged before survive a power cut.
     pub async fn flush(&self) -> Result<()> {
-        self.shared.tier.flush().await
+        self.shared.blocks.flush().await
     }
 
     /// A root for a DAG that is held and has none; all of it must be here.

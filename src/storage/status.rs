@@ -2,7 +2,7 @@
 
 use super::{Shared, Storage};
 use crate::{
-    error::{Error, OfflineReason, Result},
+    error::{OfflineReason, Result},
     tier::{Recovery, Usage},
 };
 
@@ -94,8 +94,7 @@ impl Shared {
     fn local_report(&self, probe: &Result<Usage>) -> BackendReport {
         let (state, evidence) = match (probe, self.blocks.failure()) {
             (Err(error), _) => (BackendState::Unavailable, format!("reading its usage failed: {error}")),
-            // A full store, or a refused write, says nothing against the medium.
-            (Ok(_), Some(error @ (Error::Io(_) | Error::Locked(_) | Error::Denied(_)))) => {
+            (Ok(_), Some(error)) => {
                 (BackendState::Degraded, format!("it can be read, but the last write failed: {error}"))
             }
             (Ok(usage), _) => (BackendState::Available, format!("it answered just now: {} blocks", usage.blocks)),

@@ -20,6 +20,9 @@ use crate::{
     unixfs::BlockSource,
 };
 
+/// Blocks dropped in one commit: a tier holds up everything else for that long.
+const MAX_DROPS: usize = 8 * 1024;
+
 /// Who is writing, and what may be dropped when nobody is.
 #[derive(Default)]
 pub struct Sweeper {
@@ -61,21 +64,32 @@ pub async fn delete(shared: &Rc<Shared>, root: &Cid) -> Result<()> {
     sweep(shared, Some(root)).await
 }
 
-/// Drops the candidates that no root reaches, and with the same commit forgets `root`.
+/// Drops the candidates that no root reaches, and forgets `root` with the first of them.
 pub async fn sweep(shared: &Rc<Shared>, root: Option<&Cid>) -> Result<()> {
-    let mut commit = Commit {
-        drop_roots: root.into_iter().copied().collect(),
-        durability: shared.options.durability,
-        ..Commit::default()
-    };
     let _sweeping = shared.sweeper.sweeping.lock().await;
-    if shared.sweeper.writers.get() > 0 {
-        return if root.is_some() { shared.blocks.commit(commit).await.map(drop) } else { Ok(()) };
+    let garbage = if shared.sweeper.writers.get() > 0 { None } else { garbage(shared, root).await? };
+    let mut commit = Commit { drop_roots: root.into_iter().copied().collect(), ..Commit::default() };
+    let mut rest = garbage.iter().flatten().copied();
+    loop {
+        commit.drop_blocks = rest.by_ref().take(MAX_DROPS).collect();
+        if commit.drop_roots.is_empty() && commit.drop_blocks.is_empty() {
+            break;
+        }
+        commit.durability = shared.options.durability;
+        shared.blocks.commit(std::mem::take(&mut commit)).await?;
     }
+    if garbage.is_some() {
+        shared.sweeper.candidates.borrow_mut().clear();
+    }
+    Ok(())
+}
+
+/// The candidates that nothing reaches but `root`; none if that cannot be known: below a node that cannot be read nobody
+/// can tell what is reachable. Then the candidates wait.
+async fn garbage(shared: &Rc<Shared>, root: Option<&Cid>) -> Result<Option<HashSet<Key>>> {
     let mut garbage = shared.sweeper.candidates.borrow().clone();
     let mut after = None;
-    let mut whole = true;
-    while whole && !garbage.is_empty() {
+    while !garbage.is_empty() {
         let page = shared.tier.roots(after.as_ref(), MAX_PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.root.cid);
@@ -83,20 +97,23 @@ pub async fn sweep(shared: &Rc<Shared>, root: Option<&Cid>) -> Result<()> {
             let mut keep = |cid: &Cid| {
                 block::key(cid).inspect(|key| _ = garbage.remove(key));
             };
-            whole = whole && walk(shared, &stored.root.cid, &mut keep, Missing::Skipped).await?;
+            if !walk(shared, &stored.root.cid, &mut keep, Missing::Skipped).await? {
+                return Ok(None);
+            }
         }
     }
-    // Below a node that cannot be read nobody knows what is reachable: then nothing is dropped, and the candidates wait.
-    if whole {
-        commit.drop_blocks = garbage.into_iter().collect();
+    Ok(Some(garbage))
+}
+
+/// Sweeps what had to wait for the last file being stored, now that it is.
+pub async fn leave(open: Open) {
+    let shared = open.shared.clone();
+    drop(open);
+    if shared.sweeper.writers.get() == 0 && !shared.sweeper.candidates.borrow().is_empty() {
+        let _roots = shared.roots.lock().await;
+        // If this fails the blocks wait for the next sweep.
+        let _ = sweep(&shared, None).await;
     }
-    if root.is_some() || !commit.drop_blocks.is_empty() {
-        shared.blocks.commit(commit).await?;
-    }
-    if whole {
-        shared.sweeper.candidates.borrow_mut().clear();
-    }
-    Ok(())
 }
 
 /// What to do at a block that is not there, or is corrupt.
@@ -113,19 +130,12 @@ pub async fn walk(shared: &Shared, root: &Cid, visit: &mut dyn FnMut(&Cid), miss
     let mut whole = true;
     let mut seen = HashSet::new();
     let mut stack = vec![*root];
+    if missing == Missing::Fails {
+        check_held(shared, &stack).await?;
+    }
     while let Some(cid) = stack.pop() {
         visit(&cid);
-        if Codec::of(&cid)? == Codec::Raw {
-            let held = match block::key(&cid) {
-                Some(key) if missing == Missing::Fails => shared.tier.has(&[key]).await?.first() == Some(&true),
-                _ => true,
-            };
-            if !held {
-                return Err(Error::NotAvailableOffline { cid, reason: shared.options.offline });
-            }
-            continue;
-        }
-        if !seen.insert(cid) {
+        if Codec::of(&cid)? == Codec::Raw || !seen.insert(cid) {
             continue;
         }
         let found = shared.blocks.blocks(&[cid]).await;
@@ -139,7 +149,20 @@ pub async fn walk(shared: &Shared, root: &Cid, visit: &mut dyn FnMut(&Cid), miss
             }
             Err(error) => return Err(error),
         };
+        if missing == Missing::Fails {
+            check_held(shared, &below).await?;
+        }
         stack.extend(below.into_iter().rev());
     }
     Ok(whole)
+}
+
+/// Fails at the first block that the local tier does not hold, whatever a cache may have.
+async fn check_held(shared: &Shared, cids: &[Cid]) -> Result<()> {
+    let (cids, keys): (Vec<Cid>, Vec<Key>) = cids.iter().filter_map(|cid| Some((*cid, block::key(cid)?))).unzip();
+    let held = shared.tier.has(&keys).await?;
+    match cids.into_iter().zip(held).find(|(_, held)| !held) {
+        Some((cid, _)) => Err(Error::NotAvailableOffline { cid, reason: shared.options.offline }),
+        None => Ok(()),
+    }
 }

@@ -17,7 +17,7 @@ use super::{Shared, StoreOptions, sweep};
 use crate::{
     block::{self, Block, Key},
     error::{Error, Result},
-    tier::{Commit, Durability, Root, StoredRoot},
+    tier::{Commit, Root, StoredRoot},
     unixfs::{Built, Chunker, FileBuilder, Layout, Leaf},
 };
 
@@ -26,6 +26,10 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes of batches under way before the writer makes its caller wait.
 const MAX_IN_FLIGHT: usize = 4 * BATCH_BYTES;
+
+/// Most blocks of one file that are remembered for being dropped, should it fail: 64 GiB of it, in 5 MiB of memory. What
+/// it wrote ahead after these waits for a garbage collection.
+const MAX_AHEAD: usize = 64 * 1024;
 
 /// A file being stored. Dropped before [`Writer::finish`], it stores nothing.
 pub struct Writer {
@@ -92,7 +96,9 @@ impl Writer {
         match done {
             Ok(stored) => {
                 self.work = None;
-                self.open = None;
+                if let Some(open) = self.open.take() {
+                    sweep::leave(open).await;
+                }
                 Ok(stored)
             }
             Err(error) => {
@@ -116,10 +122,9 @@ impl Writer {
             // Commits under way cannot be taken back; what they write is known only when they end.
             while work.committing.next().await.is_some() {}
             sweep::suspect(&self.shared, work.ahead.drain(..));
-            self.open = None;
-            let _roots = self.shared.roots.lock().await;
-            // If this fails the blocks wait for the next sweep.
-            let _ = sweep::sweep(&self.shared, None).await;
+            if let Some(open) = self.open.take() {
+                sweep::leave(open).await;
+            }
         }
     }
 }
@@ -184,8 +189,10 @@ impl Work {
                     let leaves = leaves?;
                     let bytes = leaves.iter().map(|leaf| leaf.size as usize).sum();
                     let blocks = self.link(shared, leaves).await?;
-                    self.ahead.extend(blocks.iter().filter_map(|block| block::key(block.cid())));
-                    let commit = Commit { blocks, durability: Durability::Ahead, ..Commit::default() };
+                    let room = MAX_AHEAD - self.ahead.len();
+                    self.ahead.extend(blocks.iter().filter_map(|block| block::key(block.cid())).take(room));
+                    let commit =
+                        Commit { blocks, durability: shared.options.durability, ahead: true, ..Commit::default() };
                     let door = shared.blocks.clone();
                     self.committing.push(Box::pin(async move { (bytes, door.commit(commit).await.map(drop)) }));
                 }

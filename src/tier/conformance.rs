@@ -66,12 +66,16 @@ fn root(cid: &Cid, name: &str) -> Root {
     }
 }
 
+async fn get(tier: &Rc<dyn Tier>, keys: &[Key]) -> Vec<Option<Bytes>> {
+    tier.get(keys).await.unwrap().into_iter().map(|held| held.map(|held| held.bytes)).collect()
+}
+
 async fn empty(fixture: &dyn Fixture) {
     let tier = fixture.open().await.unwrap();
     let block = block_of("never stored").await;
-    assert_eq!(tier.get(&[key(&block)]).await.unwrap(), [None]);
+    assert_eq!(get(&tier, &[key(&block)]).await, [None]);
     assert_eq!(tier.has(&[key(&block)]).await.unwrap(), [false]);
-    assert_eq!(tier.get(&[]).await.unwrap(), []);
+    assert_eq!(get(&tier, &[]).await, []);
     assert_eq!(tier.root(block.cid()).await.unwrap(), None);
     assert_eq!(tier.roots(None, 10).await.unwrap(), []);
     assert_eq!(tier.usage().await.unwrap(), Default::default());
@@ -88,15 +92,19 @@ async fn blocks(fixture: &dyn Fixture) {
         let keys: Vec<Key> = made.iter().chain(&missing).rev().map(key).collect();
         let expected: Vec<Option<Bytes>> =
             [None].into_iter().chain(made.iter().rev().map(|block| Some(block.bytes().clone()))).collect();
-        assert_eq!(tier.get(&keys).await.unwrap(), expected, "{function}");
+        assert_eq!(get(&tier, &keys).await, expected, "{function}");
         assert_eq!(tier.has(&keys).await.unwrap(), [false, true, true, true]);
     }
     let usage = tier.usage().await.unwrap();
     assert_eq!((usage.blocks, usage.bytes), (9, 18));
-    // The same again, twice in one commit: nothing grows.
+    // The same again, twice in one commit: nothing grows, and it is told.
     let again = blocks_of(HashFunction::Sha2_256, vec![b"one".to_vec(), b"one".to_vec()]).await;
-    tier.commit(Commit { blocks: again, durability: Durability::Relaxed, ..Commit::default() }).await.unwrap();
+    let commit = Commit { blocks: again, durability: Durability::Relaxed, ..Commit::default() };
+    assert_eq!(tier.commit(commit).await.unwrap().held, [true, true]);
     assert_eq!(tier.usage().await.unwrap(), usage);
+    let fresh = blocks_of(HashFunction::Sha2_256, vec![b"new".to_vec(), b"one".to_vec(), b"new".to_vec()]).await;
+    let commit = Commit { blocks: fresh, ..Commit::default() };
+    assert_eq!(tier.commit(commit).await.unwrap().held, [false, true, false]);
 }
 
 /// Sizes around every threshold of the implementations, in one commit and in one each.
@@ -108,12 +116,10 @@ async fn sizes(fixture: &dyn Fixture) {
     let (alone, together) = made.split_at(6);
     tier.commit(Commit { blocks: together.to_vec(), ..Commit::default() }).await.unwrap();
     for block in alone {
-        tier.commit(Commit { blocks: vec![block.clone()], durability: Durability::Ahead, ..Commit::default() })
-            .await
-            .unwrap();
+        tier.commit(Commit { blocks: vec![block.clone()], ahead: true, ..Commit::default() }).await.unwrap();
     }
     for block in &made {
-        assert_eq!(tier.get(&[key(block)]).await.unwrap(), [Some(block.bytes().clone())]);
+        assert_eq!(get(&tier, &[key(block)]).await, [Some(block.bytes().clone())]);
     }
     assert_eq!(tier.usage().await.unwrap().bytes, sizes.iter().sum::<usize>() as u64);
 }
@@ -183,13 +189,13 @@ async fn drops(fixture: &dyn Fixture) {
     let drop_blocks = vec![key(&lose), key(&small)];
     tier.commit(Commit { drop_roots: vec![*lose.cid()], drop_blocks, ..Commit::default() }).await.unwrap();
     assert_eq!(tier.has(&[key(&keep), key(&lose), key(&small)]).await.unwrap(), [true, false, false]);
-    assert_eq!(tier.get(&[key(&lose), key(&keep)]).await.unwrap(), [None, Some(keep.bytes().clone())]);
+    assert_eq!(get(&tier, &[key(&lose), key(&keep)]).await, [None, Some(keep.bytes().clone())]);
     assert_eq!(tier.root(lose.cid()).await.unwrap(), None);
     let usage = tier.usage().await.unwrap();
     assert_eq!((usage.blocks, usage.bytes, usage.roots), (1, 4, 1));
     // What was dropped can come back.
     tier.commit(Commit { blocks: vec![lose.clone()], ..Commit::default() }).await.unwrap();
-    assert_eq!(tier.get(&[key(&lose)]).await.unwrap(), [Some(lose.bytes().clone())]);
+    assert_eq!(get(&tier, &[key(&lose)]).await, [Some(lose.bytes().clone())]);
     // Dropping what is not there is no error.
     tier.commit(Commit { drop_blocks: vec![key(&small)], drop_roots: vec![*small.cid()], ..Commit::default() })
         .await
@@ -198,15 +204,28 @@ async fn drops(fixture: &dyn Fixture) {
 
 async fn quarantine(fixture: &dyn Fixture) {
     let tier = fixture.open().await.unwrap();
-    let block = block_of("suspect").await;
-    tier.commit(Commit { blocks: vec![block.clone()], ..Commit::default() }).await.unwrap();
-    tier.commit(Commit { quarantine: vec![key(&block)], ..Commit::default() }).await.unwrap();
-    assert_eq!(tier.get(&[key(&block)]).await.unwrap(), [None]);
-    assert_eq!(tier.has(&[key(&block)]).await.unwrap(), [false]);
+    let (block, other) = (block_of("suspect").await, block_of("beside it").await);
+    tier.commit(Commit { blocks: vec![block.clone(), other.clone()], ..Commit::default() }).await.unwrap();
+    let place = async || tier.get(&[key(&block)]).await.unwrap()[0].as_ref().unwrap().place;
+    let aside = async |place| {
+        let quarantine = vec![(key(&block), place), (key(&block), place)];
+        tier.commit(Commit { quarantine, ..Commit::default() }).await.unwrap();
+    };
+    let first = place().await;
+    aside(first).await;
+    assert_eq!(get(&tier, &[key(&block)]).await, [None]);
+    assert_eq!(tier.has(&[key(&block), key(&other)]).await.unwrap(), [false, true]);
     let usage = tier.usage().await.unwrap();
-    assert_eq!((usage.blocks, usage.bytes, usage.quarantined), (0, 0, 1));
+    assert_eq!((usage.blocks, usage.bytes, usage.quarantined), (1, 9, 1));
     tier.commit(Commit { blocks: vec![block.clone()], ..Commit::default() }).await.unwrap();
-    assert_eq!(tier.get(&[key(&block)]).await.unwrap(), [Some(block.bytes().clone())]);
+    assert_eq!(get(&tier, &[key(&block)]).await, [Some(block.bytes().clone())]);
+    // Somebody who read the first copy comes late: the second is not what he saw.
+    aside(first).await;
+    assert_eq!(get(&tier, &[key(&block)]).await, [Some(block.bytes().clone())]);
+    assert_eq!(tier.usage().await.unwrap().quarantined, 1);
+    aside(place().await).await;
+    assert_eq!(tier.has(&[key(&block)]).await.unwrap(), [false]);
+    assert_eq!(tier.usage().await.unwrap().quarantined, 2);
 }
 
 async fn large_commits(fixture: &dyn Fixture) {
@@ -216,7 +235,7 @@ async fn large_commits(fixture: &dyn Fixture) {
     tier.commit(Commit { blocks: made.clone(), set_roots, ..Commit::default() }).await.unwrap();
     let keys: Vec<Key> = made.iter().map(key).collect();
     let expected: Vec<Option<Bytes>> = made.iter().map(|block| Some(block.bytes().clone())).collect();
-    assert_eq!(tier.get(&keys).await.unwrap(), expected);
+    assert_eq!(get(&tier, &keys).await, expected);
     assert_eq!(tier.roots(None, 10_000).await.unwrap().len(), 2000);
 }
 
@@ -237,7 +256,7 @@ async fn reopening(fixture: &dyn Fixture) {
         }
     }
     let tier = fixture.open().await.unwrap();
-    let found = tier.get(&[key(&first), key(&second)]).await.unwrap();
+    let found = get(&tier, &[key(&first), key(&second)]).await;
     assert_eq!(found, [Some(first.bytes().clone()), Some(second.bytes().clone())]);
     let stored: Vec<(Option<String>, bool)> =
         tier.roots(None, 9).await.unwrap().into_iter().map(|stored| (stored.root.filename, stored.pinned)).collect();

@@ -1,20 +1,21 @@
 //! Group commit: commits that wait while another is being written are written together.
 //!
-//! A wrapper, because every tier gains by it: one sync, or one transaction, for many callers.
+//! A wrapper, because every tier gains by it: one sync, or one transaction, for many callers. Since every write comes
+//! through here, one at a time, the limit on what is held is kept here, too.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc};
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use futures_channel::oneshot;
-use futures_util::{
-    future::{self, Either},
-    lock::Mutex,
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    rc::Rc,
 };
 
-use super::{Commit, Recovery, StoredRoot, Tier, Usage};
+use async_trait::async_trait;
+use futures_channel::oneshot;
+use futures_util::future::{self, Either};
+
+use super::{Commit, Committed, Durability, Held, Recovery, StoredRoot, Tier, Usage, turn::Turn};
 use crate::{
-    block::{Cid, Key},
+    block::{self, Cid, Key},
     error::{Error, Result},
 };
 
@@ -26,22 +27,41 @@ const MAX_GROUP: usize = 1024;
 
 /// A tier whose concurrent commits share one write.
 pub struct GroupCommit<T: ?Sized> {
+    queue: Rc<Queue<T>>,
+    writing: Turn<()>,
+}
+
+struct Queue<T: ?Sized> {
     waiting: RefCell<VecDeque<Waiting>>,
-    writing: Mutex<()>,
+    /// Most bytes of blocks held.
+    limit: Cell<Option<u64>>,
     tier: Rc<T>,
 }
 
 struct Waiting {
     commit: Commit,
-    done: oneshot::Sender<Result<Vec<bool>>>,
+    done: oneshot::Sender<Result<Committed>>,
 }
 
 impl<T: Tier + ?Sized> GroupCommit<T> {
     /// Wraps a tier.
     pub fn new(tier: Rc<T>) -> Self {
-        GroupCommit { waiting: RefCell::default(), writing: Mutex::new(()), tier }
+        let queue = Queue { waiting: RefCell::default(), limit: Cell::new(None), tier };
+        GroupCommit { queue: Rc::new(queue), writing: Turn::default() }
     }
 
+    /// The limit on the bytes of blocks held.
+    pub fn limit(&self) -> Option<u64> {
+        self.queue.limit.get()
+    }
+
+    /// Sets the limit. What is held already stays.
+    pub fn set_limit(&self, limit: Option<u64>) {
+        self.queue.limit.set(limit);
+    }
+}
+
+impl<T: Tier + ?Sized> Queue<T> {
     /// The commits to write together next. One that drops something is written alone: merged, it could undo a
     /// neighbour.
     fn next_group(&self) -> Vec<Waiting> {
@@ -62,69 +82,218 @@ impl<T: Tier + ?Sized> GroupCommit<T> {
         group
     }
 
-    async fn write(&self, group: Vec<Waiting>) {
+    async fn write_next(&self) {
+        let group = self.next_group();
         if group.len() > 1 {
-            let mut merged = Commit::default();
+            let mut merged = Commit { durability: Durability::Relaxed, ahead: true, ..Commit::default() };
             group.iter().for_each(|waiting| merged.merge(waiting.commit.clone()));
-            if let Ok(pinned) = self.tier.commit(merged).await {
-                let mut pinned = pinned.into_iter();
+            if let Ok(Committed { held, pinned }) = self.commit(merged).await {
+                let (mut held, mut pinned) = (held.into_iter(), pinned.into_iter());
                 for Waiting { commit, done } in group {
-                    let _ = done.send(Ok(pinned.by_ref().take(commit.set_roots.len()).collect()));
+                    let held = held.by_ref().take(commit.blocks.len()).collect();
+                    let pinned = pinned.by_ref().take(commit.set_roots.len()).collect();
+                    let _ = done.send(Ok(Committed { held, pinned }));
                 }
                 return;
             }
         }
         // Alone, or the group failed: each gets its own answer, so that one which is too large fails nobody else.
         for Waiting { commit, done } in group {
-            let _ = done.send(self.tier.commit(commit).await);
+            let _ = done.send(self.commit(commit).await);
         }
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        self.check_room(&commit).await?;
+        self.tier.commit(commit).await
+    }
+
+    async fn check_room(&self, commit: &Commit) -> Result<()> {
+        let Some(limit) = self.limit.get().filter(|_| !commit.blocks.is_empty()) else { return Ok(()) };
+        let held = self.tier.usage().await?.bytes;
+        if held + commit.bytes() <= limit {
+            return Ok(());
+        }
+        // It may fit yet: what is held already takes no room.
+        let (keys, sizes): (Vec<Key>, Vec<u64>) = commit
+            .blocks
+            .iter()
+            .filter_map(|block| Some((block::key(block.cid())?, block.bytes().len() as u64)))
+            .unzip();
+        let present = self.tier.has(&keys).await?;
+        let needed: u64 = sizes.iter().zip(present).filter(|(_, held)| !held).map(|(size, _)| size).sum();
+        if held + needed <= limit { Ok(()) } else { Err(Error::QuotaExceeded { needed, limit }) }
     }
 }
 
 #[async_trait(?Send)]
-impl<T: Tier + ?Sized> Tier for GroupCommit<T> {
+impl<T: Tier + ?Sized + 'static> Tier for GroupCommit<T> {
     fn kind(&self) -> &'static str {
-        self.tier.kind()
+        self.queue.tier.kind()
     }
 
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
-        self.tier.get(keys).await
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Held>>> {
+        self.queue.tier.get(keys).await
     }
 
     async fn has(&self, keys: &[Key]) -> Result<Vec<bool>> {
-        self.tier.has(keys).await
+        self.queue.tier.has(keys).await
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Vec<bool>> {
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
         let (done, mut answer) = oneshot::channel();
-        self.waiting.borrow_mut().push_back(Waiting { commit, done });
-        // Whoever gets the lock writes for all that wait then. Those who have their answer go without it: if they had to
-        // take their turn first, each newcomer would find an empty queue but for itself.
+        self.queue.waiting.borrow_mut().push_back(Waiting { commit, done });
         loop {
-            match future::select(&mut answer, self.writing.lock()).await {
+            let queue = self.queue.clone();
+            let writing = self.writing.join_or_begin(async move { queue.write_next().await });
+            match future::select(&mut answer, writing).await {
                 Either::Left((answer, _)) => return answer.unwrap_or(Err(Error::Cancelled)),
-                Either::Right((_writing, _)) => self.write(self.next_group()).await,
+                Either::Right(((), _)) => {}
             }
         }
     }
 
     async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>> {
-        self.tier.root(cid).await
+        self.queue.tier.root(cid).await
     }
 
     async fn roots(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<StoredRoot>> {
-        self.tier.roots(after, limit).await
+        self.queue.tier.roots(after, limit).await
     }
 
     async fn usage(&self) -> Result<Usage> {
-        self.tier.usage().await
+        self.queue.tier.usage().await
     }
 
     async fn flush(&self) -> Result<()> {
-        self.tier.flush().await
+        let mut flush = self.queue.tier.flush();
+        // It may have to wait for a write that nobody else moves along.
+        while let Some(writing) = self.writing.under_way() {
+            if let Either::Left((done, _)) = future::select(&mut flush, writing).await {
+                return done;
+            }
+        }
+        flush.await
     }
 
     fn recovery(&self) -> Recovery {
-        self.tier.recovery()
+        self.queue.tier.recovery()
+    }
+}
+
+#[cfg(all(test, not(target_family = "wasm")))]
+mod tests {
+    use std::{future::poll_fn, pin::pin, task::Poll};
+
+    use bytes::Bytes;
+    use cid::Version;
+    use futures_executor::block_on;
+
+    use super::*;
+    use crate::{
+        block::{Block, Codec},
+        hash::{CpuHasher, HashFunction},
+        tier::MemoryTier,
+    };
+
+    /// A tier whose commits take a few turns of the executor, one at a time.
+    #[derive(Default)]
+    struct Slow {
+        inner: MemoryTier,
+        lock: futures_util::lock::Mutex<()>,
+        commits: Cell<usize>,
+    }
+
+    async fn turn() {
+        let mut waited = false;
+        poll_fn(|context| {
+            context.waker().wake_by_ref();
+            if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    #[async_trait(?Send)]
+    impl Tier for Slow {
+        fn kind(&self) -> &'static str {
+            "slow"
+        }
+
+        async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Held>>> {
+            self.inner.get(keys).await
+        }
+
+        async fn has(&self, keys: &[Key]) -> Result<Vec<bool>> {
+            self.inner.has(keys).await
+        }
+
+        async fn commit(&self, commit: Commit) -> Result<Committed> {
+            let _writing = self.lock.lock().await;
+            self.commits.set(self.commits.get() + 1);
+            for _ in 0..20 {
+                turn().await;
+            }
+            self.inner.commit(commit).await
+        }
+
+        async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>> {
+            self.inner.root(cid).await
+        }
+
+        async fn roots(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<StoredRoot>> {
+            self.inner.roots(after, limit).await
+        }
+
+        async fn usage(&self) -> Result<Usage> {
+            self.inner.usage().await
+        }
+
+        async fn flush(&self) -> Result<()> {
+            let _writing = self.lock.lock().await;
+            self.inner.flush().await
+        }
+    }
+
+    async fn adding(text: &'static str) -> Commit {
+        let parts = vec![Bytes::from(text)];
+        let blocks = Block::make(&CpuHasher, Version::V1, Codec::Raw, HashFunction::Sha2_256, parts).await.unwrap();
+        Commit { blocks, ..Commit::default() }
+    }
+
+    #[test]
+    fn a_caller_that_stands_still_holds_nobody_up() {
+        block_on(async {
+            let group = GroupCommit::new(Rc::new(Slow::default()));
+            let mut stalled = pin!(group.commit(adding("begun, and not moved along").await));
+            assert!(future::poll_immediate(&mut stalled).await.is_none());
+            group.commit(adding("another's").await).await.unwrap();
+            assert_eq!(group.usage().await.unwrap().blocks, 2);
+            let mut again = pin!(group.commit(adding("a third").await));
+            assert!(future::poll_immediate(&mut again).await.is_none());
+            group.flush().await.unwrap();
+            assert_eq!(group.usage().await.unwrap().blocks, 3);
+            stalled.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn what_waits_together_is_written_together_and_fails_alone() {
+        block_on(async {
+            let slow = Rc::new(Slow::default());
+            let group = GroupCommit::new(slow.clone());
+            group.set_limit(Some(20));
+            let commits =
+                [adding("first").await, adding("four").await, adding("too large for it").await, adding("six").await];
+            let done = future::join_all(commits.into_iter().map(|commit| group.commit(commit))).await;
+            let fitted: Vec<bool> = done.iter().map(Result::is_ok).collect();
+            assert_eq!(fitted, [true, true, false, true]);
+            assert_eq!(group.usage().await.unwrap().bytes, 12);
+            assert!(matches!(done[2], Err(Error::QuotaExceeded { needed: 16, limit: 20 })));
+            group.set_limit(None);
+            slow.commits.set(0);
+            let many = ["a", "b", "c", "d", "e"].map(adding);
+            future::join_all(many.map(|commit| async { group.commit(commit.await).await.unwrap() })).await;
+            assert_eq!(slow.commits.get(), 2, "the first alone, the others with one another");
+        });
     }
 }

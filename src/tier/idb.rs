@@ -4,21 +4,16 @@
 //! Blocks are looked up in the database. Roots, pins and figures are a log in it, one entry a commit, which each opener
 //! follows in memory: a listing costs no request for each root, and small files no record for each.
 
-use std::cell::{Cell, RefCell};
+use std::{cell::RefCell, collections::HashSet, rc::Rc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::lock::Mutex;
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
-use super::{
-    Commit, Durability, StoredRoot, Tier, Usage,
-    record::{Change, Record},
-    root::RootMap,
-};
+use super::{Commit, Committed, Durability, Held, StoredRoot, Tier, Usage, record::Change, root::RootMap, turn::Turn};
 use crate::{
-    block::{self, Cid, Key},
+    block::{self, Block, Cid, Key},
     error::{Error, Result},
     platform::browser::{self as host, failed},
 };
@@ -28,12 +23,13 @@ const COMPACT_ENTRIES: u64 = 512;
 
 /// A database with blocks and roots.
 pub struct IdbTier {
+    log: Rc<Log>,
+    reading: Turn<Result<()>>,
+}
+
+struct Log {
     database: JsValue,
     followed: RefCell<Followed>,
-    /// Held while the log is read, so that no entry is applied twice. The number of the last reading that ended.
-    following: Mutex<u64>,
-    /// The number of the last reading that began.
-    begun: Cell<u64>,
 }
 
 /// The log, as far as it was read.
@@ -52,58 +48,65 @@ impl IdbTier {
     /// Opens the database of this name, or makes it.
     pub async fn open(name: &str) -> Result<Self> {
         let database = host::open_database(name).await.map_err(|error| failed("cannot open the database", &error))?;
-        let tier = IdbTier { database, followed: RefCell::default(), following: Mutex::new(0), begun: Cell::new(0) };
+        let tier = IdbTier { log: Rc::new(Log { database, followed: RefCell::default() }), reading: Turn::default() };
         tier.follow().await?;
         Ok(tier)
     }
 
     /// Closes the database; no call works after it.
     pub fn close(&self) {
-        host::close_database(&self.database);
+        host::close_database(&self.log.database);
     }
 
     /// Reads what was written to the log since the last time, here or in another tab.
     async fn follow(&self) -> Result<()> {
-        let asked = self.begun.get();
-        let mut done = self.following.lock().await;
-        if *done > asked {
-            return Ok(()); // a reading that began after this call has ended while it waited
+        // A reading under way may have begun before what the caller has to see was written.
+        if let Some(earlier) = self.reading.under_way() {
+            let _ = earlier.await;
         }
-        self.begun.set(self.begun.get() + 1);
+        let log = self.log.clone();
+        self.reading.join_or_begin(async move { log.read().await }).await
+    }
+
+    /// Writes a change, and follows the log up to it: its own entry, and what others wrote in between. Tells which of the
+    /// blocks were held.
+    async fn write(&self, change: host::Change) -> Result<Vec<u8>> {
+        let after = self.log.followed.borrow().place;
+        let done = host::write(&self.log.database, change, after).await;
+        let (entries, present) = done.map_err(|error| failed("cannot write", &error))?;
+        self.log.apply(&entries)?;
+        Ok(present)
+    }
+}
+
+impl Log {
+    async fn read(&self) -> Result<()> {
         let after = self.followed.borrow().place;
         let entries = host::read_log(&self.database, after).await.map_err(|error| failed("cannot read", &error))?;
-        for entry in Array::from(&entries).iter() {
-            self.followed.borrow_mut().apply(&entry)?;
-        }
+        self.apply(&entries)?;
         if self.followed.borrow().entries > COMPACT_ENTRIES {
             // A log that cannot be written anew, on a full disk perhaps, is only longer; reading goes on.
             let _ = self.compact().await;
         }
-        *done = self.begun.get();
         Ok(())
     }
 
-    /// Writes a change, and follows the log up to it: its own entry, and what others wrote in between.
-    async fn write(&self, change: host::Change, strict: bool) -> Result<()> {
-        let after = self.followed.borrow().place;
-        let entries =
-            host::write(&self.database, change, strict, after).await.map_err(|error| failed("cannot write", &error))?;
+    fn apply(&self, entries: &JsValue) -> Result<()> {
         let mut followed = self.followed.borrow_mut();
-        Array::from(&entries).iter().try_for_each(|entry| followed.apply(&entry))
+        Array::from(entries).iter().try_for_each(|entry| followed.apply(&entry))
     }
 
-    /// `following` must be held.
     async fn compact(&self) -> Result<()> {
         let (place, entry) = {
             let mut followed = self.followed.borrow_mut();
             followed.entries = 0;
-            let whole = Commit {
+            let whole = Change {
                 set_roots: followed.roots.iter().map(|stored| stored.root).collect(),
                 pin: followed.roots.iter().filter(|stored| stored.pinned).map(|stored| stored.root.cid).collect(),
-                ..Commit::default()
+                ..Change::default()
             };
             let entry = Object::new();
-            let record = Uint8Array::from(Record::of(&whole).encode().as_slice());
+            let record = Uint8Array::from(whole.encode().as_slice());
             set(&entry, "record", &record)?;
             set(&entry, "blocks", &followed.blocks.into())?;
             set(&entry, "bytes", &followed.bytes.into())?;
@@ -128,7 +131,7 @@ impl Followed {
             *self = Followed { entries: self.entries, ..Followed::default() };
         }
         if let Ok(record) = get("record").dyn_into::<Uint8Array>() {
-            let Change { set_roots, drop_roots, pin, unpin, .. } = Record::decode(&record.to_vec())?;
+            let Change { set_roots, drop_roots, pin, unpin, .. } = Change::decode(&record.to_vec())?;
             self.roots.apply(set_roots, &drop_roots, &pin, &unpin);
         }
         self.place = number("place");
@@ -154,14 +157,18 @@ impl Tier for IdbTier {
         "indexeddb"
     }
 
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Held>>> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         let wanted = keys.iter().map(bytes_of).collect();
-        let found = host::read_blocks(&self.database, wanted).await.map_err(|error| failed("cannot read", &error))?;
-        let value = |value: JsValue| value.dyn_into::<Uint8Array>().ok().map(|bytes| Bytes::from(bytes.to_vec()));
-        Ok(Array::from(&found).iter().map(value).collect())
+        let found = host::read_blocks(&self.log.database, wanted).await;
+        let found = Array::from(&found.map_err(|error| failed("cannot read", &error))?);
+        let held = |at: u32| {
+            let bytes = found.get(2 * at).dyn_into::<Uint8Array>().ok()?;
+            Some(Held { bytes: Bytes::from(bytes.to_vec()), place: found.get(2 * at + 1).as_f64()? as u64 })
+        };
+        Ok((0..keys.len() as u32).map(held).collect())
     }
 
     async fn has(&self, keys: &[Key]) -> Result<Vec<bool>> {
@@ -169,50 +176,63 @@ impl Tier for IdbTier {
             return Ok(Vec::new());
         }
         let wanted = keys.iter().map(bytes_of).collect();
-        let found = host::has_blocks(&self.database, wanted).await.map_err(|error| failed("cannot read", &error))?;
+        let found =
+            host::has_blocks(&self.log.database, wanted).await.map_err(|error| failed("cannot read", &error))?;
         Ok(Uint8Array::from(found).to_vec().into_iter().map(|held| held == 1).collect())
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Vec<bool>> {
-        let record = match commit.speaks() {
-            true => Uint8Array::from(Record::of(&commit).encode().as_slice()).into(),
-            false => JsValue::UNDEFINED,
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        let (strict, ahead) = (commit.durability == Durability::Strict, commit.ahead);
+        let drops = commit.drop_blocks.iter().map(bytes_of).collect();
+        let aside = commit.quarantine.iter().map(|(key, _)| bytes_of(key)).collect();
+        let places = commit.quarantine.iter().map(|(_, place)| *place as f64).collect();
+        let (blocks, change) = commit.split(Vec::new());
+        // What goes is taken out of the database, and need not be in the log.
+        let change = Change { drop_blocks: Vec::new(), ..change };
+        let record = match change.is_empty() {
+            true => JsValue::UNDEFINED,
+            false => Uint8Array::from(change.encode().as_slice()).into(),
         };
-        let mut seen = std::collections::HashSet::new();
-        let (keys, mut spans) = (Array::new(), Vec::new());
-        for block in &commit.blocks {
+        let mut seen = HashSet::new();
+        let (keys, mut unique, mut spans) = (Array::new(), Vec::new(), Vec::new());
+        for block in &blocks {
             if let Some(key) = block::key(block.cid()).filter(|key| seen.insert(*key)) {
                 keys.push(&bytes_of(&key));
+                unique.push(key);
                 spans.push(block.bytes().as_ref());
             }
         }
-        let drops = commit.drop_blocks.iter().map(bytes_of).collect();
-        let aside = commit.quarantine.iter().map(bytes_of).collect();
-        let change = host::Change { keys, values: host::spans(&spans), drops, aside, record };
-        let strict = commit.durability == Durability::Strict;
-        match self.write(change, strict).await {
-            Err(Error::QuotaExceeded { .. }) => Err(Error::QuotaExceeded { needed: commit.bytes(), limit: 0 }),
-            Err(error) => Err(error),
-            Ok(()) => {
-                let followed = self.followed.borrow();
-                Ok(commit.set_roots.iter().map(|root| followed.roots.is_pinned(&root.cid)).collect())
+        let values = host::spans(&spans);
+        let written = self.write(host::Change { keys, values, drops, aside, places, record, strict, ahead }).await;
+        let present = written.map_err(|error| match error {
+            Error::QuotaExceeded { .. } => {
+                Error::QuotaExceeded { needed: blocks.iter().map(|block| block.bytes().len() as u64).sum(), limit: 0 }
             }
-        }
+            error => error,
+        })?;
+        let present: HashSet<Key> =
+            unique.into_iter().zip(present).filter(|(_, present)| *present == 1).map(|(key, _)| key).collect();
+        let held = |block: &Block| block::key(block.cid()).is_none_or(|key| present.contains(&key));
+        let followed = self.log.followed.borrow();
+        Ok(Committed {
+            held: blocks.iter().map(held).collect(),
+            pinned: change.set_roots.iter().map(|root| followed.roots.is_pinned(&root.cid)).collect(),
+        })
     }
 
     async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>> {
         self.follow().await?;
-        Ok(self.followed.borrow().roots.get(cid))
+        Ok(self.log.followed.borrow().roots.get(cid))
     }
 
     async fn roots(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<StoredRoot>> {
         self.follow().await?;
-        Ok(self.followed.borrow().roots.page(after, limit))
+        Ok(self.log.followed.borrow().roots.page(after, limit))
     }
 
     async fn usage(&self) -> Result<Usage> {
         self.follow().await?;
-        let followed = self.followed.borrow();
+        let followed = self.log.followed.borrow();
         Ok(Usage {
             blocks: followed.blocks as u64,
             bytes: followed.bytes as u64,
@@ -222,8 +242,10 @@ impl Tier for IdbTier {
         })
     }
 
-    /// A commit that changes nothing, with strict durability: the browser syncs what was written before with it.
+    /// A commit that changes nothing, with strict durability: the browser syncs what was written before with it, but for
+    /// the files of Blobs.
     async fn flush(&self) -> Result<()> {
-        self.write(host::Change::default(), true).await
+        host::sync_blobs(&self.log.database).await.map_err(|error| failed("cannot write", &error))?;
+        self.write(host::Change { strict: true, ..host::Change::default() }).await.map(drop)
     }
 }

@@ -3,9 +3,10 @@
 use std::{cell::RefCell, collections::HashMap};
 
 use async_trait::async_trait;
+#[cfg(any(test, feature = "testing"))]
 use bytes::Bytes;
 
-use super::{Commit, StoredRoot, Tier, Usage, root::RootMap};
+use super::{Commit, Committed, Held, Place, StoredRoot, Tier, Usage, root::RootMap};
 use crate::{
     block::{self, Cid, Key},
     error::Result,
@@ -14,12 +15,14 @@ use crate::{
 /// Blocks and roots in memory; gone with the process.
 #[derive(Debug, Default)]
 pub struct MemoryTier {
-    held: RefCell<Held>,
+    state: RefCell<State>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
-    blocks: HashMap<Key, Bytes>,
+struct State {
+    blocks: HashMap<Key, Held>,
+    /// The last block's place.
+    place: Place,
     roots: RootMap,
     bytes: u64,
     quarantined: u64,
@@ -35,7 +38,21 @@ impl MemoryTier {
     #[cfg(any(test, feature = "testing"))]
     #[doc(hidden)]
     pub fn damage(&self, key: &Key, bytes: Bytes) {
-        self.held.borrow_mut().blocks.insert(*key, bytes);
+        if let Some(held) = self.state.borrow_mut().blocks.get_mut(key) {
+            held.bytes = bytes;
+        }
+    }
+}
+
+impl State {
+    fn holds(&self, key: &Key) -> bool {
+        self.blocks.contains_key(key)
+    }
+
+    fn take_out(&mut self, key: &Key) {
+        if let Some(held) = self.blocks.remove(key) {
+            self.bytes -= held.bytes.len() as u64;
+        }
     }
 }
 
@@ -45,50 +62,56 @@ impl Tier for MemoryTier {
         "memory"
     }
 
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
-        let held = self.held.borrow();
-        Ok(keys.iter().map(|key| held.blocks.get(key).cloned()).collect())
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Held>>> {
+        let state = self.state.borrow();
+        Ok(keys.iter().map(|key| state.blocks.get(key).cloned()).collect())
     }
 
     async fn has(&self, keys: &[Key]) -> Result<Vec<bool>> {
-        let held = self.held.borrow();
-        Ok(keys.iter().map(|key| held.blocks.contains_key(key)).collect())
+        let state = self.state.borrow();
+        Ok(keys.iter().map(|key| state.blocks.contains_key(key)).collect())
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Vec<bool>> {
-        let mut held = self.held.borrow_mut();
-        held.quarantined += commit.quarantine.len() as u64;
-        for key in commit.drop_blocks.iter().chain(&commit.quarantine) {
-            if let Some(bytes) = held.blocks.remove(key) {
-                held.bytes -= bytes.len() as u64;
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        let mut state = self.state.borrow_mut();
+        for key in commit.drop_blocks {
+            state.take_out(&key);
+        }
+        for (key, place) in commit.quarantine {
+            if state.blocks.get(&key).is_some_and(|held| held.place == place) {
+                state.take_out(&key);
+                state.quarantined += 1;
             }
         }
+        let held =
+            commit.blocks.iter().map(|block| block::key(block.cid()).is_none_or(|key| state.holds(&key))).collect();
         for block in commit.blocks {
-            let Some(key) = block::key(block.cid()) else { continue };
-            let length = block.bytes().len() as u64;
-            if held.blocks.insert(key, block.into_bytes()).is_none() {
-                held.bytes += length;
-            }
+            let Some(key) = block::key(block.cid()).filter(|key| !state.holds(key)) else { continue };
+            state.place += 1;
+            state.bytes += block.bytes().len() as u64;
+            let held = Held { bytes: block.into_bytes(), place: state.place };
+            state.blocks.insert(key, held);
         }
-        Ok(held.roots.apply(commit.set_roots, &commit.drop_roots, &commit.pin, &commit.unpin))
+        let pinned = state.roots.apply(commit.set_roots, &commit.drop_roots, &commit.pin, &commit.unpin);
+        Ok(Committed { held, pinned })
     }
 
     async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>> {
-        Ok(self.held.borrow().roots.get(cid))
+        Ok(self.state.borrow().roots.get(cid))
     }
 
     async fn roots(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<StoredRoot>> {
-        Ok(self.held.borrow().roots.page(after, limit))
+        Ok(self.state.borrow().roots.page(after, limit))
     }
 
     async fn usage(&self) -> Result<Usage> {
-        let held = self.held.borrow();
+        let state = self.state.borrow();
         Ok(Usage {
-            blocks: held.blocks.len() as u64,
-            bytes: held.bytes,
-            roots: held.roots.len(),
-            pinned: held.roots.pinned(),
-            quarantined: held.quarantined,
+            blocks: state.blocks.len() as u64,
+            bytes: state.bytes,
+            roots: state.roots.len(),
+            pinned: state.roots.pinned(),
+            quarantined: state.quarantined,
         })
     }
 

@@ -10,6 +10,7 @@ mod memory;
 pub mod pack;
 mod record;
 mod root;
+mod turn;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,6 +19,7 @@ pub use group::GroupCommit;
 #[cfg(feature = "browser")]
 pub use idb::IdbTier;
 pub use memory::MemoryTier;
+use record::Change;
 pub use root::{Root, StoredRoot};
 
 use crate::{
@@ -28,8 +30,6 @@ use crate::{
 /// What a commit must survive before it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Durability {
-    /// Nothing yet: blocks written ahead of the commit that will make them reachable. A crash may lose them.
-    Ahead,
     /// A killed process or host. A power cut may lose the latest commits, in order, and damages none.
     Relaxed,
     /// A power cut as well.
@@ -50,12 +50,37 @@ pub struct Commit {
     pub pin: Vec<Cid>,
     /// Roots to unpin.
     pub unpin: Vec<Cid>,
-    /// Blocks to drop; none of them may be among `blocks`.
+    /// Blocks to drop; neither these nor those in `quarantine` may be among `blocks`.
     pub drop_blocks: Vec<Key>,
-    /// Blocks found corrupt: they are set aside, and are not there any more until they are put again.
-    pub quarantine: Vec<Key>,
+    /// Copies of blocks found corrupt: they are set aside, and the blocks are not there any more until they are put
+    /// again. A copy that has been replaced since is let alone.
+    pub quarantine: Vec<(Key, Place)>,
     /// What it must survive.
     pub durability: Durability,
+    /// Its blocks are written ahead of the commit that will make them reachable: only that one must have this durability,
+    /// for both. A crash in between may lose them.
+    pub ahead: bool,
+}
+
+/// Which copy of a block: none that was written later has the same.
+pub type Place = u64;
+
+/// A block as the medium gives it: not verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// What should be its bytes.
+    pub bytes: Bytes,
+    /// Where they lie.
+    pub place: Place,
+}
+
+/// What a commit found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Of each block, whether it was held already; that copy was kept, and is not verified.
+    pub held: Vec<bool>,
+    /// Of each root set, whether it is pinned now, by this commit or an earlier one.
+    pub pinned: Vec<bool>,
 }
 
 impl Commit {
@@ -74,11 +99,13 @@ impl Commit {
         self.drop_blocks.extend(later.drop_blocks);
         self.quarantine.extend(later.quarantine);
         self.durability = self.durability.max(later.durability);
+        self.ahead &= later.ahead;
     }
 
-    /// Whether it says anything besides its blocks.
-    pub(crate) fn speaks(&self) -> bool {
-        !self.set_roots.is_empty() || !self.pin.is_empty() || !self.only_adds()
+    /// Its blocks, and what it says besides. Of the copies to set aside, those given are.
+    fn split(self, quarantine: Vec<Key>) -> (Vec<Block>, Change) {
+        let Commit { blocks, set_roots, drop_roots, pin, unpin, drop_blocks, .. } = self;
+        (blocks, Change { set_roots, drop_roots, pin, unpin, drop_blocks, quarantine })
     }
 
     /// Whether two commits can be merged without one undoing the other.
@@ -119,15 +146,14 @@ pub trait Tier {
     /// What kind it is, for the status: `memory`, `pack`, `indexeddb`.
     fn kind(&self) -> &'static str;
 
-    /// The bytes held under each key, in order. They are as the medium gives them: not verified.
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>>;
+    /// What is held under each key, in order.
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Held>>>;
 
     /// Whether each key is held, in order.
     async fn has(&self, keys: &[Key]) -> Result<Vec<bool>>;
 
-    /// Makes the whole change visible and durable, or, on an error, none of it. Tells of each root it set whether that
-    /// is pinned now, by this commit or an earlier one.
-    async fn commit(&self, commit: Commit) -> Result<Vec<bool>>;
+    /// Makes the whole change visible and durable, or, on an error, none of it.
+    async fn commit(&self, commit: Commit) -> Result<Committed>;
 
     /// The root with this CID.
     async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>>;

@@ -2,15 +2,15 @@
 
 use minicbor::{Decode, Encode, bytes::ByteVec};
 
-use super::{Commit, Root};
+use super::Root;
 use crate::{
     block::{self, Cid, Key},
     error::{Error, Result},
 };
 
-/// A commit without its blocks: CBOR by field number, so that later versions can add fields.
-#[derive(Debug, Default, Encode, Decode)]
-pub struct Record {
+/// On disk: CBOR by field number, so that later versions can add fields.
+#[derive(Encode, Decode)]
+struct Record {
     #[n(0)]
     set_roots: Vec<ByteVec>,
     #[n(1)]
@@ -25,45 +25,42 @@ pub struct Record {
     unpin: Vec<ByteVec>,
 }
 
-/// What a record says, decoded.
+/// What a commit says besides its blocks; see [`super::Commit`].
 #[derive(Debug, Default)]
 pub struct Change {
-    /// See [`Commit`].
     pub set_roots: Vec<Root>,
-    /// See [`Commit`].
     pub drop_roots: Vec<Cid>,
-    /// See [`Commit`].
     pub pin: Vec<Cid>,
-    /// See [`Commit`].
     pub unpin: Vec<Cid>,
-    /// See [`Commit`].
     pub drop_blocks: Vec<Key>,
-    /// See [`Commit`].
     pub quarantine: Vec<Key>,
 }
 
-impl Record {
-    /// The record of a commit.
-    pub fn of(commit: &Commit) -> Record {
-        let keys = |keys: &[Key]| keys.iter().map(|key| key.to_bytes().into()).collect();
-        let cids = |cids: &[Cid]| cids.iter().map(|cid| cid.to_bytes().into()).collect();
-        Record {
-            set_roots: commit.set_roots.iter().map(|root| root.encode().into()).collect(),
-            drop_roots: cids(&commit.drop_roots),
-            pin: cids(&commit.pin),
-            unpin: cids(&commit.unpin),
-            drop_blocks: keys(&commit.drop_blocks),
-            quarantine: keys(&commit.quarantine),
-        }
+impl Change {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        let Change { set_roots, drop_roots, pin, unpin, drop_blocks, quarantine } = self;
+        let cids = drop_roots.is_empty() && pin.is_empty() && unpin.is_empty();
+        set_roots.is_empty() && cids && drop_blocks.is_empty() && quarantine.is_empty()
     }
 
     /// Its bytes.
     pub fn encode(&self) -> Vec<u8> {
+        let keys = |keys: &[Key]| keys.iter().map(|key| key.to_bytes().into()).collect();
+        let cids = |cids: &[Cid]| cids.iter().map(|cid| cid.to_bytes().into()).collect();
+        let record = Record {
+            set_roots: self.set_roots.iter().map(|root| root.encode().into()).collect(),
+            drop_roots: cids(&self.drop_roots),
+            pin: cids(&self.pin),
+            unpin: cids(&self.unpin),
+            drop_blocks: keys(&self.drop_blocks),
+            quarantine: keys(&self.quarantine),
+        };
         // Writing to memory cannot fail.
-        minicbor::to_vec(self).unwrap_or_default()
+        minicbor::to_vec(record).unwrap_or_default()
     }
 
-    /// Reads what [`Record::encode`] wrote.
+    /// Reads what [`Change::encode`] wrote.
     pub fn decode(body: &[u8]) -> Result<Change> {
         let broken = |error: String| Error::Corrupt { cid: None, detail: format!("a commit record: {error}") };
         let record: Record = minicbor::decode(body).map_err(|error| broken(error.to_string()))?;

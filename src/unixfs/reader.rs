@@ -37,6 +37,7 @@ const MAX_DEPTH: usize = 64;
 /// A file, or a range of it, being read.
 pub struct FileReader<S> {
     source: S,
+    root: Cid,
     size: u64,
     range: Range<u64>,
     /// What is still to be read; the next part is last.
@@ -74,6 +75,7 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
         let parts = vec![Part { cid: root, span: 0..size, depth: 0, block: Some(block), asked: None }];
         Ok(FileReader {
             source,
+            root,
             size,
             range: start..end,
             parts,
@@ -98,7 +100,7 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
         while !self.range.is_empty() {
             self.fill().await?;
             let Some(mut part) = self.parts.pop() else {
-                return Err(Error::Corrupt { cid: None, detail: "a file's DAG ends before the file".into() });
+                return Err(malformed(&self.root, "it ends before the file does"));
             };
             let Some(block) = part.block.take() else { continue };
             if part.span.end <= self.range.start {
@@ -111,7 +113,7 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
             let held = part.span.start..part.span.start + bytes.len() as u64;
             let wanted = held.start.max(self.range.start)..held.end.min(self.range.end);
             if held.start > self.range.start {
-                return Err(Error::corrupt(part.cid, "the part of the file before it could not be read"));
+                return Err(malformed(&part.cid, "the part of the file before it could not be read"));
             }
             if !wanted.is_empty() {
                 self.range.start = wanted.end;
@@ -180,7 +182,7 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
         for (part, block) in asked.into_iter().zip(blocks) {
             let length = block.bytes().len() as u64;
             if Codec::of(&part.cid)? == Codec::Raw && length != part.span.end - part.span.start {
-                return Err(Error::corrupt(part.cid, "a leaf has another size than its node says"));
+                return Err(malformed(&part.cid, "a leaf has another size than its node says"));
             }
             part.block = Some(block);
         }
@@ -191,10 +193,10 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
     fn descend(&mut self, part: &Part, block: &Block) -> Result<Bytes> {
         let node = FileNode::decode(block)?;
         if node.size != part.span.end - part.span.start {
-            return Err(Error::corrupt(part.cid, "a node has another size than its parent says"));
+            return Err(malformed(&part.cid, "a node has another size than its parent says"));
         }
         if part.depth == MAX_DEPTH {
-            return Err(Error::corrupt(part.cid, format!("the DAG is deeper than {MAX_DEPTH}")));
+            return Err(malformed(&part.cid, &format!("the DAG is deeper than {MAX_DEPTH}")));
         }
         let mut start = part.span.start + node.data.len() as u64;
         let first = self.parts.len();
@@ -222,6 +224,11 @@ fn reason(error: Error, corrupt: &Option<Error>) -> Error {
     }
 }
 
+/// Verified bytes that are no file as UnixFS has it: nothing is damaged here, it was made like that.
+fn malformed(cid: &Cid, detail: &str) -> Error {
+    Error::Unsupported(format!("{cid} is no well-formed UnixFS file: {detail}"))
+}
+
 fn one(blocks: Vec<Block>, cid: &Cid) -> Result<Block> {
     blocks.into_iter().next().ok_or_else(|| Error::corrupt(*cid, "the source gave no block"))
 }
@@ -235,10 +242,10 @@ struct FileNode {
 
 impl FileNode {
     fn decode(block: &Block) -> Result<FileNode> {
-        let corrupt = |detail: &str| Error::corrupt(*block.cid(), detail);
-        let node = Node::decode(block.bytes()).map_err(|malformed| corrupt(malformed.0))?;
-        let message = node.data.ok_or_else(|| corrupt("a dag-pb node without UnixFS data"))?;
-        let data = Data::decode(&message).map_err(|malformed| corrupt(malformed.0))?;
+        let refused = |detail: &str| malformed(block.cid(), detail);
+        let node = Node::decode(block.bytes()).map_err(|wrong| refused(wrong.0))?;
+        let message = node.data.ok_or_else(|| refused("a dag-pb node without UnixFS data"))?;
+        let data = Data::decode(&message).map_err(|wrong| refused(wrong.0))?;
         match data.kind {
             Kind::File | Kind::Raw => {}
             Kind::Directory | Kind::HamtShard => {
@@ -248,16 +255,16 @@ impl FileNode {
             Kind::Metadata => return Err(Error::Unsupported(format!("{} is metadata", block.cid()))),
         }
         if data.block_sizes.len() != node.links.len() {
-            return Err(corrupt("a file's node has not one size for each link"));
+            return Err(refused("a file's node has not one size for each link"));
         }
         let bytes = data.data.unwrap_or_default();
         let size = data
             .block_sizes
             .iter()
             .try_fold(bytes.len() as u64, |sum, size| sum.checked_add(*size))
-            .ok_or_else(|| corrupt("the sizes in a file's node overflow"))?;
+            .ok_or_else(|| refused("the sizes in a file's node overflow"))?;
         if data.file_size.is_some_and(|stated| stated != size) {
-            return Err(corrupt("the sizes in a file's node do not add up"));
+            return Err(refused("the sizes in a file's node do not add up"));
         }
         let children = node.links.into_iter().map(|link| link.cid).zip(data.block_sizes).collect();
         Ok(FileNode { size, data: bytes, children })

@@ -221,6 +221,168 @@ test('an aborted store leaves nothing behind', async () => {
   assert.equal(result.whole, 3_000_000);
 });
 
+test('an aborted store does not wait for a source that stalls', async () => {
+  const result = await page.evaluate(async () => {
+    const storage = await kit.openStorage({ name: 'stalled' });
+    const returned = [];
+    async function* generator() {
+      yield noise(1_000_000, 1);
+      await new Promise(() => {});
+    }
+    // Of a generator that stalls, `return` waits for ever.
+    const watched = (name, source) => ({
+      [Symbol.asyncIterator]: () => ({
+        next: () => source.next(),
+        return: () => (returned.push(name), source.return?.()),
+      }),
+    });
+    const never = { next: () => new Promise(() => {}), return: () => { throw new TypeError('not mine'); } };
+    const errors = [];
+    for (const source of [generator(), watched('generator', generator()), watched('never', never)]) {
+      const stop = new AbortController();
+      setTimeout(() => stop.abort(new RangeError('mine')), 50);
+      const hangs = new Promise((resolve) => setTimeout(resolve, 5000, { message: 'it hangs' }));
+      errors.push((await Promise.race([thrown(storage.store(source, { signal: stop.signal })), hangs]))?.message);
+    }
+    // One that never stalls is aborted while the engine writes.
+    let given = 0;
+    async function* endless() {
+      for (;;) yield new Uint8Array(1_000_000).fill((given += 1));
+    }
+    errors.push((await thrown(storage.store(endless(), { signal: AbortSignal.timeout(50) })))?.name);
+    const { blocks } = await storage.backendStatus();
+    storage.close();
+    return { errors, returned, given, blocks };
+  });
+  assert.deepEqual(result.errors, ['mine', 'mine', 'mine', 'TimeoutError']);
+  assert.deepEqual(result.returned, ['generator', 'never']);
+  assert.ok(result.given > 0);
+  assert.equal(result.blocks, 0);
+});
+
+/** Runs `use(storage, cid)` in the page; of the readers that it opens, tells how many were freed, and how many not well. */
+async function withReaders(use) {
+  return page.evaluate(`(async () => {
+    const { Engine, Reader } = await import('/npm/ipfs_kit_storage.js');
+    const { reader } = Engine.prototype;
+    const { free } = Reader.prototype;
+    const readers = { opened: 0, freed: 0, failed: 0 };
+    Engine.prototype.reader = async function (...range) {
+      const opened = await reader.apply(this, range);
+      readers.opened += 1;
+      return opened;
+    };
+    Reader.prototype.free = function () {
+      readers.failed += 1;
+      free.call(this);
+      readers.failed -= 1;
+      readers.freed += 1;
+    };
+    const unhandled = [];
+    const note = ({ reason }) => unhandled.push(String(reason));
+    addEventListener('unhandledrejection', note);
+    const storage = await kit.openStorage({ name: 'readers' });
+    try {
+      await storage.configureCache({ memoryBytes: 0 });
+      const { cid } = await storage.store(new Uint8Array(20_000_000).map((_, at) => at >> 20));
+      const result = await (${use})(storage, cid);
+      // Freed when the call under way has ended, some time after the caller was told.
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      return { result, readers, unhandled };
+    } finally {
+      Engine.prototype.reader = reader;
+      Reader.prototype.free = free;
+      removeEventListener('unhandledrejection', note);
+      storage.close();
+    }
+  })()`);
+}
+
+test('a retrieve is aborted while it reads, or opens', async () => {
+  const { result, readers, unhandled } = await withReaders(async (storage, cid) => {
+    const stop = new AbortController();
+    const steps = [];
+    const onProgress = ({ done }) => {
+      steps.push(done);
+      setTimeout(() => stop.abort(new RangeError('mine')));
+    };
+    const reading = await thrown(storage.retrieve(cid, { signal: stop.signal, onProgress }));
+    const told = steps.length;
+    const early = new AbortController();
+    const opening = thrown(storage.retrieve(cid, { signal: early.signal }));
+    early.abort();
+    const refused = await thrown(storage.retrieve(cid, { onProgress: () => { throw new TypeError('no progress'); } }));
+    const whole = (await storage.retrieve(cid, { signal: new AbortController().signal })).length;
+    return { reading, opening: await opening, refused, whole, later: steps.length - told };
+  });
+  assert.equal(result.reading.message, 'mine');
+  assert.equal(result.opening.name, 'AbortError');
+  assert.equal(result.refused.message, 'no progress');
+  assert.equal(result.whole, 20_000_000);
+  assert.equal(result.later, 0);
+  assert.deepEqual(readers, { opened: 4, freed: 4, failed: 0 });
+  assert.deepEqual(unhandled, []);
+});
+
+test('a stream is cancelled while it reads, or opens', async () => {
+  const { result, readers, unhandled } = await withReaders(async (storage, cid) => {
+    const reader = storage.stream(cid).getReader();
+    await reader.read();
+    await new Promise((resolve) => setTimeout(resolve)); // the pull before has ended
+    const last = reader.read();
+    const cancelled = await thrown(reader.cancel());
+    const idle = storage.stream(cid).getReader();
+    await idle.read();
+    const between = await thrown(idle.cancel());
+    const early = await thrown(storage.stream(cid).cancel());
+    return { cancelled, last: (await last).done, between, early };
+  });
+  assert.deepEqual(result, { cancelled: undefined, last: true, between: undefined, early: undefined });
+  assert.deepEqual(readers, { opened: 3, freed: 3, failed: 0 });
+  assert.deepEqual(unhandled, []);
+});
+
+test('a stream is aborted while it reads, or opens', async () => {
+  const { result, readers, unhandled } = await withReaders(async (storage, cid) => {
+    const stop = new AbortController();
+    const reader = storage.stream(cid, { signal: stop.signal }).getReader();
+    await reader.read();
+    await new Promise((resolve) => setTimeout(resolve));
+    const reading = thrown(reader.read());
+    stop.abort(new RangeError('mine'));
+    const early = new AbortController();
+    const opening = thrown(storage.stream(cid, { signal: early.signal }).getReader().read());
+    early.abort();
+    return { reading: await reading, opening: await opening };
+  });
+  assert.equal(result.reading.message, 'mine');
+  assert.equal(result.opening.name, 'AbortError');
+  assert.deepEqual(readers, { opened: 2, freed: 2, failed: 0 });
+  assert.deepEqual(unhandled, []);
+});
+
+test('a stream that ends, or fails, frees its reader', async () => {
+  const ended = await withReaders(async (storage, cid) => {
+    let bytes = 0;
+    for await (const piece of storage.stream(cid)) bytes += piece.length;
+    return bytes;
+  });
+  assert.deepEqual(ended, { result: 20_000_000, readers: { opened: 1, freed: 1, failed: 0 }, unhandled: [] });
+  const { result, readers, unhandled } = await withReaders(async (storage, cid) => {
+    const onProgress = () => { throw new TypeError('no progress'); };
+    const refused = await thrown(storage.stream(cid, { onProgress }).getReader().read());
+    const reader = storage.stream(cid).getReader();
+    await reader.read();
+    storage.close();
+    const closed = await thrown((async () => { while (!(await reader.read()).done); })());
+    return { refused, closed };
+  });
+  assert.equal(result.refused.message, 'no progress');
+  assert.equal(result.closed.typed, true);
+  assert.deepEqual(readers, { opened: 2, freed: 2, failed: 0 });
+  assert.deepEqual(unhandled, []);
+});
+
 test('limits hold: a store over one fails with the figures, and loses nothing', async () => {
   const result = await page.evaluate(async () => {
     const storage = await kit.openStorage({ name: 'limits' });

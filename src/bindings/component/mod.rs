@@ -32,10 +32,13 @@ use self::world::{
 };
 use super::wasi;
 use crate::{
-    block,
+    block, error,
     platform::wasi::run,
     storage::{self, Storage},
 };
+
+/// Most bytes that a call returns in one piece: hosts bound it, wasmtime to 128 MiB by default, and trap over that.
+const MAX_RETRIEVED: u64 = 64 * 1024 * 1024;
 
 struct Component;
 export!(Component with_types_in world);
@@ -82,6 +85,11 @@ impl GuestHandle for OpenStore {
 
     fn retrieve(&self, cid: String) -> Result<Vec<u8>, Error> {
         let cid = block::parse(&cid)?;
+        let size = run(self.0.reader(&cid, 0, Some(0)))?.size();
+        if size > MAX_RETRIEVED {
+            let message = format!("a file of {size} bytes in one piece; over {MAX_RETRIEVED} bytes take open-reader");
+            return Err(error::Error::Unsupported(message).into());
+        }
         Ok(run(self.0.retrieve(&cid))?.into())
     }
 

@@ -1,7 +1,7 @@
 // IndexedDB in the terms of the tier above it: one call a transaction. The layout is drawn in docs/design.md.
 //
-//   blocks  autoIncrement → { keys: [multihash...], lengths, value }, index `keys` (multiEntry)
-//           value: the blocks one after the other, in a Blob if they are large, else in a Uint8Array
+//   blocks  place (autoIncrement) → { keys: [multihash...], lengths, value }, index `keys` (multiEntry)
+//           value: the blocks one after the other, in a Blob or each by itself if they are large, else in a Uint8Array
 //   log     autoIncrement → { record: Uint8Array | undefined, whole: boolean, blocks, bytes, quarantined }
 //           one entry a commit: what it says of roots and pins, and by how much it changes the figures
 
@@ -11,11 +11,20 @@ const LARGE_BYTES = 56 * 1024;
 const BLOB_BYTES = 4 * 1024 * 1024;
 /** Most blocks in one record, should they be tiny. */
 const MAX_KEYS = 256;
+/**
+ * Most bytes of Blobs made here that the collector has not found yet: until it has, the browser keeps their bytes, and it
+ * has room for half a gigabyte where it cannot move them to its disk. Above this, large blocks are written as arrays.
+ */
+const MAX_BLOB_BYTES = 128 * 1024 * 1024;
+/** Records of Blobs that are remembered: looking one up costs as much as reading a tenth of it. */
+const MAX_RECENT = 64;
+/** Records written anew at a time by `flush`. */
+const FLUSHED = 8;
 
 /** The schema, step by step: a database of version n has gone through the first n. Steps are only ever added. */
 export const STEPS = [
   (database) => {
-    const blocks = database.createObjectStore('blocks', { autoIncrement: true });
+    const blocks = database.createObjectStore('blocks', { keyPath: 'place', autoIncrement: true });
     blocks.createIndex('keys', 'keys', { multiEntry: true });
     database.createObjectStore('log', { autoIncrement: true });
   },
@@ -35,6 +44,8 @@ export function openDatabase(name, steps = STEPS) {
     };
     request.onsuccess = () => {
       const database = request.result;
+      database.recent = new Recent(name);
+      database.unsynced = [];
       // A newer version in another tab may upgrade it; every call here then fails, and says why.
       database.onversionchange = () => {
         database.outdated = true;
@@ -46,34 +57,93 @@ export function openDatabase(name, steps = STEPS) {
 }
 
 export function closeDatabase(database) {
+  database.recent.close();
   database.close();
 }
 
-/** The bytes under each key, or undefined. */
+/** Of each key its bytes and its record's place, one after the other, or twice undefined. */
 export async function readBlocks(database, keys) {
+  const { recent } = database;
+  const known = keys.map((key) => recent.get(key));
+  if (!known.includes(undefined)) {
+    try {
+      return await contents(known, keys);
+    } catch {
+      recent.clear(); // replaced since
+    }
+  }
   const index = begin(database, ['blocks'], 'readonly').objectStore('blocks').index('keys');
   // Keys asked for together often lie in one record: that of the first is looked at before the others are asked for.
   const first = await answer(index.get(keys[0]));
   const found = keys.map((key) => (first && position(first, key) >= 0 ? first : undefined));
-  const rest = keys.map((key, at) => found[at] ?? (at > 0 ? answer(index.get(key)) : undefined));
-  const records = await Promise.all(rest);
+  const records = await Promise.all(keys.map((key, at) => found[at] ?? (at > 0 ? answer(index.get(key)) : undefined)));
+  new Set(records).forEach((record) => recent.add(record));
   // Blobs are read after the transaction: to wait for them inside would end it.
+  return contents(records, keys);
+}
+
+async function contents(records, keys) {
   const reads = new Map();
   records.forEach((record, at) => {
     if (record === undefined) return;
-    const wanted = reads.get(record) ?? [];
-    reads.set(record, [...wanted, { at, part: position(record, keys[at]) }]);
+    if (!reads.has(record)) reads.set(record, []);
+    reads.get(record).push({ at, part: position(record, keys[at]) });
   });
-  const values = new Array(keys.length);
+  const values = new Array(2 * keys.length);
   const all = [...reads].map(async ([record, wanted]) => {
     const offsets = starts(record);
     const from = Math.min(...wanted.map(({ part }) => offsets[part]));
     const to = Math.max(...wanted.map(({ part }) => offsets[part + 1]));
     const bytes = await slice(record.value, from, to);
-    for (const { at, part } of wanted) values[at] = bytes.subarray(offsets[part] - from, offsets[part + 1] - from);
+    for (const { at, part } of wanted) {
+      values[2 * at] = bytes.subarray(offsets[part] - from, offsets[part + 1] - from);
+      values[2 * at + 1] = record.place;
+    }
   });
   await Promise.all(all);
   return values;
+}
+
+/** The records of Blobs read last: with these at hand, a read needs no transaction. */
+class Recent {
+  #records = new Map();
+  #order = [];
+  #channel;
+
+  constructor(name) {
+    // What one tab drops, the others must not find either.
+    if (typeof BroadcastChannel === 'undefined') return;
+    this.#channel = new BroadcastChannel(`ipfs-kit-storage ${name}`);
+    this.#channel.onmessage = () => this.clear();
+  }
+
+  get(key) {
+    return this.#records.get(String(key));
+  }
+
+  add(record) {
+    if (this.#channel === undefined || !(record?.value instanceof Blob)) return;
+    for (const key of record.keys) this.#records.set(String(new Uint8Array(key)), record);
+    this.#order.push(record);
+    if (this.#order.length <= MAX_RECENT) return;
+    for (const key of this.#order.shift().keys) this.#records.delete(String(new Uint8Array(key)));
+  }
+
+  clear() {
+    this.#records.clear();
+    this.#order = [];
+  }
+
+  /** Something was dropped here. */
+  dropped() {
+    this.clear();
+    this.#channel?.postMessage('dropped');
+  }
+
+  close() {
+    this.clear();
+    this.#channel?.close();
+  }
 }
 
 /** Whether each key is there. */
@@ -102,38 +172,68 @@ export async function compactLog(database, upTo, entry) {
 
 /**
  * Writes a commit: drops, then adds what is not there, and enters it in the log. All of it or nothing. The values are
- * pairs of start and length in the memory, one for each key. Gives the log's entries after a place, the new one last.
+ * pairs of start and length in the memory, one for each key. Gives the log's entries after a place, the new one last, and
+ * of each key whether it was there. A copy set aside is known by its record's place.
  */
-export async function writeCommit(database, memory, keys, spans, drops, aside, record, strict, after) {
+export async function writeCommit(database, memory, keys, spans, drops, aside, places, record, strict, ahead, blobs, after) {
   // The memory may grow, and its contents go, as soon as this function first waits: the copies are made here.
-  const packs = packed(keys, keys.map((_, at) => new Uint8Array(memory.buffer, spans[2 * at], spans[2 * at + 1])));
-  const options = { durability: strict ? 'strict' : 'relaxed' };
+  const views = keys.map((_, at) => new Uint8Array(memory.buffer, spans[2 * at], spans[2 * at + 1]));
+  const packs = packed(keys, views, blobs);
+  const large = packs.some(({ value }) => value instanceof Blob);
+  // The file of a Blob is synced with the transaction that writes it, or not at all.
+  const options = { durability: strict && (large || !ahead) ? 'strict' : 'relaxed' };
   const transaction = begin(database, ['blocks', 'log'], 'readwrite', options);
   const done = committed(transaction);
   done.catch(() => {}); // reported below, where it is awaited
-  const entry = { record, whole: false, blocks: 0, bytes: 0, quarantined: aside.length };
+  const entry = { record, whole: false, blocks: 0, bytes: 0, quarantined: 0 };
   let entries = [];
+  let present;
+  const added = [];
   try {
     const blocks = transaction.objectStore('blocks');
     const index = blocks.index('keys');
-    await dropAll(blocks, index, [...drops, ...aside], entry);
-    const present = await Promise.all(keys.map((key) => answer(index.getKey(key))));
+    await dropAll(blocks, index, drops, aside, places, entry);
+    present = await Promise.all(keys.map((key) => answer(index.getKey(key))));
     const absent = new Set(keys.filter((_, at) => present[at] === undefined));
-    for (const pack of packs) add(blocks, without(pack, (key) => !absent.has(key)), entry);
+    for (const pack of packs) {
+      const request = add(blocks, without(pack, (key) => !absent.has(key)), entry);
+      if (request && !strict && pack.value instanceof Blob) added.push(request);
+    }
     // A strict commit always writes something, so that the browser has something to sync: that is how to flush.
     const changes = record !== undefined || entry.blocks !== 0 || entry.quarantined !== 0;
-    if (changes || strict) entries = await enter(transaction.objectStore('log'), entry, after);
+    if (changes || (strict && !ahead)) entries = await enter(transaction.objectStore('log'), entry, after);
     transaction.commit();
+    await done;
   } catch (error) {
     try {
       transaction.abort();
     } catch {
       // It has ended already, which is why the call above failed.
     }
-    throw transaction.error ?? error;
+    const reason = transaction.error ?? error;
+    // There may have been no room for the Blobs only: the caller tries again without.
+    throw large && reason.name !== 'QuotaExceededError' ? failure('blobs', reason.message) : reason;
   }
-  await done;
-  return entries;
+  database.unsynced.push(...added.map((request) => request.result));
+  if (drops.length + aside.length > 0) database.recent.dropped();
+  return { entries, present: Uint8Array.from(present, (place) => Number(place !== undefined)) };
+}
+
+/** Writes Blobs whose files were not synced anew, so that they are. */
+export async function syncBlobs(database) {
+  const { unsynced } = database;
+  while (unsynced.length > 0) {
+    const places = unsynced.slice(0, FLUSHED);
+    const transaction = begin(database, ['blocks'], 'readwrite', { durability: 'strict' });
+    const blocks = transaction.objectStore('blocks');
+    const done = committed(transaction);
+    done.catch(() => {}); // seen below
+    for (const record of await Promise.all(places.map((place) => answer(blocks.get(place))))) {
+      if (record !== undefined) blocks.put(record);
+    }
+    await done;
+    unsynced.splice(0, places.length);
+  }
 }
 
 /** Adds an entry to the log, and gives it with those before it that the caller has not seen. */
@@ -149,32 +249,48 @@ async function entriesAfter(log, after) {
   return entries.map((entry, at) => ({ place: places[at], ...entry }));
 }
 
-/** Takes blocks out of their records. */
-async function dropAll(blocks, index, keys, entry) {
+/** Takes blocks out of their records. Of those set aside, only the copies at the places given. */
+async function dropAll(blocks, index, drops, aside, asidePlaces, entry) {
+  const keys = [...drops, ...aside];
   const places = await Promise.all(keys.map((key) => answer(index.getKey(key))));
-  for (const place of new Set(places.filter((place) => place !== undefined))) {
+  const goners = new Map();
+  keys.forEach((key, at) => {
+    const place = places[at];
+    const suspect = at - drops.length;
+    if (place === undefined || (suspect >= 0 && asidePlaces[suspect] !== place)) return;
+    if (!goners.has(place)) goners.set(place, []);
+    goners.get(place).push({ key, suspect: suspect >= 0 });
+  });
+  for (const [place, gone] of goners) {
     const record = await answer(blocks.get(place));
-    const gone = keys.filter((_, at) => places[at] === place);
-    const kept = without(record, (key) => gone.some((other) => same(key, other)));
+    const kept = without(record, (key) => gone.some((goner) => same(key, goner.key)));
+    const suspects = record.keys.filter((key) => gone.some((goner) => goner.suspect && same(key, goner.key)));
+    entry.quarantined += suspects.length;
     entry.blocks -= record.keys.length - kept.keys.length;
     entry.bytes -= sum(record.lengths) - sum(kept.lengths);
     if (kept.keys.length === 0) blocks.delete(place);
-    else blocks.put(kept, place);
+    else blocks.put({ ...kept, place });
   }
 }
 
 function add(blocks, record, entry) {
-  if (record.keys.length === 0) return;
+  if (record.keys.length === 0) return undefined;
   entry.blocks += record.keys.length;
   entry.bytes += sum(record.lengths);
-  blocks.add(record);
+  return blocks.add(record);
 }
 
+/** Bytes of the Blobs made here and not yet collected. */
+let uncollected = 0;
+const collected = new FinalizationRegistry((bytes) => (uncollected -= bytes));
+
 /** Records for these blocks, in their order, small and large ones apart. The views are copied. */
-function packed(keys, views) {
+function packed(keys, views, blobs) {
   const places = views.map((_, at) => at);
   const small = places.filter((at) => views[at].length < LARGE_BYTES);
   const large = places.filter((at) => views[at].length >= LARGE_BYTES);
+  const bytes = sum(large.map((at) => views[at].length));
+  const inBlobs = blobs && uncollected + bytes <= MAX_BLOB_BYTES;
   const record = (join) => (group) => ({
     keys: group.map((at) => keys[at]),
     lengths: group.map((at) => views[at].length),
@@ -182,8 +298,15 @@ function packed(keys, views) {
   });
   return [
     ...groups(small, views, LARGE_BYTES).map(record(joined)),
-    ...groups(large, views, BLOB_BYTES).map(record((parts) => new Blob(parts))),
+    ...groups(large, views, inBlobs ? BLOB_BYTES : LARGE_BYTES).map(record(inBlobs ? blob : joined)),
   ];
+}
+
+function blob(parts) {
+  const made = new Blob(parts);
+  uncollected += made.size;
+  collected.register(made, made.size);
+  return made;
 }
 
 /** Cuts a list of places into groups whose views have no more than `limit` bytes together. */

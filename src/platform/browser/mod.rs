@@ -85,6 +85,9 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = compactLog)]
     pub(crate) async fn compact_log(database: &JsValue, up_to: f64, entry: JsValue) -> Result<JsValue, JsValue>;
 
+    #[wasm_bindgen(catch, js_name = syncBlobs)]
+    pub(crate) async fn sync_blobs(database: &JsValue) -> Result<JsValue, JsValue>;
+
     #[wasm_bindgen(catch, js_name = writeCommit)]
     async fn write_commit(
         database: &JsValue,
@@ -93,27 +96,43 @@ extern "C" {
         values: Vec<u32>,
         drops: Array,
         aside: Array,
+        places: Vec<f64>,
         record: JsValue,
         strict: bool,
+        ahead: bool,
+        blobs: bool,
         after: f64,
     ) -> Result<JsValue, JsValue>;
 }
 
 /// What a commit changes, as `indexeddb.js` takes it.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Change {
     pub keys: Array,
     /// One value a key: see [`spans`].
     pub values: Vec<u32>,
     pub drops: Array,
     pub aside: Array,
+    /// One place for each of `aside`.
+    pub places: Vec<f64>,
     pub record: JsValue,
+    pub strict: bool,
+    pub ahead: bool,
 }
 
-/// Writes a commit, and gives the log entries after `after`, its own the last.
-pub(crate) async fn write(database: &JsValue, change: Change, strict: bool, after: f64) -> Result<JsValue, JsValue> {
-    let Change { keys, values, drops, aside, record } = change;
-    write_commit(database, wasm_bindgen::memory(), keys, values, drops, aside, record, strict, after).await
+/// Writes a commit, and gives the log entries after `after`, its own the last, and which keys were there.
+pub(crate) async fn write(database: &JsValue, change: Change, after: f64) -> Result<(JsValue, Vec<u8>), JsValue> {
+    let write = async |blobs| {
+        let Change { keys, values, drops, aside, places, record, strict, ahead } = change.clone();
+        let memory = wasm_bindgen::memory();
+        write_commit(database, memory, keys, values, drops, aside, places, record, strict, ahead, blobs, after).await
+    };
+    let done = match write(true).await {
+        Err(error) if text(&error, "code").as_deref() == Some("blobs") => write(false).await?,
+        done => done?,
+    };
+    let part = |name: &str| js_sys::Reflect::get(&done, &name.into());
+    Ok((part("entries")?, Uint8Array::new(&part("present")?).to_vec()))
 }
 
 /// Where slices lie in the wasm memory: start and length of each. JavaScript copies what it needs of them before the call
@@ -124,8 +143,7 @@ pub(crate) fn spans(slices: &[&[u8]]) -> Vec<u32> {
 
 /// What a failure of the browser means to the caller.
 pub(crate) fn failed(what: &str, error: &JsValue) -> Error {
-    let text = |key: &str| js_sys::Reflect::get(error, &key.into()).ok().and_then(|value| value.as_string());
-    match (text("code").as_deref(), text("name").as_deref()) {
+    match (text(error, "code").as_deref(), text(error, "name").as_deref()) {
         (Some("locked"), _) => Error::Locked(message(error)),
         (Some("unsupported"), _) => Error::Unsupported(message(error)),
         (_, Some("QuotaExceededError")) => Error::QuotaExceeded { needed: 0, limit: 0 },
@@ -135,6 +153,9 @@ pub(crate) fn failed(what: &str, error: &JsValue) -> Error {
 }
 
 fn message(error: &JsValue) -> String {
-    let text = js_sys::Reflect::get(error, &"message".into()).ok().and_then(|value| value.as_string());
-    text.or_else(|| error.as_string()).unwrap_or_else(|| format!("{error:?}"))
+    text(error, "message").or_else(|| error.as_string()).unwrap_or_else(|| format!("{error:?}"))
+}
+
+fn text(error: &JsValue, key: &str) -> Option<String> {
+    js_sys::Reflect::get(error, &key.into()).ok().and_then(|value| value.as_string())
 }

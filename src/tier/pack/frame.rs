@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     error::{Error, Result},
-    tier::record::{Change, Record},
+    tier::{Place, record::Change},
 };
 
 /// First bytes of every segment.
@@ -31,12 +31,19 @@ pub struct Position {
     pub offset: u32,
 }
 
+impl Position {
+    /// As what a caller keeps of a copy.
+    pub fn place(self) -> Place {
+        u64::from(self.segment) << 32 | u64::from(self.offset)
+    }
+}
+
 /// What a header announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A key, then the block's bytes. The key proves the bytes, so the check covers header and key alone.
     Block,
-    /// A [`Record`]. The check covers all of it.
+    /// A [`Change`]. The check covers all of it.
     Commit,
 }
 
@@ -123,11 +130,11 @@ fn check(at: Position, kind: Kind, key_bytes: usize, body_bytes: usize, covered:
 }
 
 /// The body of a commit frame: up to where the log was synced when it was written, then the record.
-pub fn commit_body(synced: Position, record: &Record) -> Vec<u8> {
+pub fn commit_body(synced: Position, record: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     body.extend_from_slice(&synced.segment.to_le_bytes());
     body.extend_from_slice(&synced.offset.to_le_bytes());
-    body.extend_from_slice(&record.encode());
+    body.extend_from_slice(record);
     body
 }
 
@@ -137,7 +144,7 @@ pub fn open_commit(body: &[u8]) -> Result<(Position, Change)> {
     let (segment, rest) = body.split_first_chunk::<4>().ok_or_else(short)?;
     let (offset, record) = rest.split_first_chunk::<4>().ok_or_else(short)?;
     let synced = Position { segment: u32::from_le_bytes(*segment), offset: u32::from_le_bytes(*offset) };
-    Ok((synced, Record::decode(record)?))
+    Ok((synced, Change::decode(record)?))
 }
 
 /// A block's bytes out of its whole frame, if the frame at this place is that block's.

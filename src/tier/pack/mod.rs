@@ -26,12 +26,10 @@ use self::{
     table::{Entry, Table},
 };
 use super::{
-    Commit, Durability, Recovery, StoredRoot, Tier, Usage,
-    record::{Change, Record},
-    root::RootMap,
+    Commit, Committed, Durability, Held, Place, Recovery, StoredRoot, Tier, Usage, record::Change, root::RootMap,
 };
 use crate::{
-    block::{self, Cid, Key},
+    block::{self, Block, Cid, Key},
     error::{Error, Result},
     hash::Hasher,
     platform::files::Directory,
@@ -115,7 +113,8 @@ impl PackTier {
     pub async fn open_with(directory: Rc<dyn Directory>, hasher: &dyn Hasher, limits: Limits) -> Result<PackTier> {
         let log = Log::new(directory.clone(), limits.segment_bytes);
         let checkpoint = checkpoint::load(directory.as_ref()).await?;
-        let first = match log.segments().await?.first() {
+        let segments = log.segments().await?;
+        let first = match segments.first() {
             Some(first) => *first,
             None => {
                 log.create(1).await?;
@@ -134,6 +133,10 @@ impl PackTier {
             *state.live.entry(entry.at.segment).or_default() += 1;
         }
         state.table = checkpoint.table;
+        // A kill between a checkpoint and the removal of what it no longer needs leaves segments with nothing alive.
+        for segment in segments.iter().filter(|segment| **segment < from.segment) {
+            state.live.entry(*segment).or_default();
+        }
 
         let replay = recovery::replay(&log, hasher, from).await?;
         state.end = replay.end;
@@ -198,7 +201,7 @@ impl PackTier {
         Ok(())
     }
 
-    /// Applies what a commit record says.
+    /// Applies what a commit record says, and tells which of the roots it sets are pinned now.
     async fn apply(&self, change: Change) -> Result<Vec<bool>> {
         for key in change.drop_blocks.iter().chain(&change.quarantine) {
             if let Some(entry) = self.find(key).await? {
@@ -224,7 +227,7 @@ impl PackTier {
         Ok(None)
     }
 
-    async fn get_one(&self, key: &Key) -> Result<Option<Bytes>> {
+    async fn get_one(&self, key: &Key) -> Result<Option<Held>> {
         let candidates: Vec<Entry> = self.state.borrow().table.candidates(table::prefix(key)).collect();
         let key_bytes = key.to_bytes();
         let body = HEADER_BYTES + key_bytes.len();
@@ -232,32 +235,55 @@ impl PackTier {
             let file = self.log.segment(entry.at.segment).await?;
             let frame = file.read_at(u64::from(entry.at.offset), body + entry.length as usize)?;
             if frame.get(HEADER_BYTES..body) == Some(key_bytes.as_slice()) {
-                return Ok(Some(Bytes::from(frame).slice(body..)));
+                return Ok(Some(Held { bytes: Bytes::from(frame).slice(body..), place: entry.at.place() }));
             }
         }
         Ok(None)
     }
 
-    /// Appends a commit and, as its durability says, makes it durable. Returns what to add to the index.
-    async fn append(&self, appender: &mut Appender<'_>, commit: &Commit) -> Result<Vec<Appended>> {
-        let mut appended = Vec::with_capacity(commit.blocks.len());
+    /// Appends blocks and what a commit says of others, and makes it durable if it is to be. Returns what to add to the
+    /// index, and which blocks were held.
+    async fn append(
+        &self,
+        appender: &mut Appender<'_>,
+        blocks: &[Block],
+        change: &Change,
+        sync: bool,
+    ) -> Result<(Vec<Appended>, Vec<bool>)> {
+        let mut appended = Vec::with_capacity(blocks.len());
+        let mut held = Vec::with_capacity(blocks.len());
         let mut seen = HashSet::new();
-        for block in &commit.blocks {
-            let Some(key) = block::key(block.cid()) else { continue };
-            if !seen.insert(key) || self.find(&key).await?.is_some() {
+        for block in blocks {
+            let Some(key) = block::key(block.cid()) else {
+                held.push(true);
                 continue;
+            };
+            held.push(self.find(&key).await?.is_some());
+            if held.last() == Some(&false) && seen.insert(key) {
+                let at = appender.block(&key.to_bytes(), block.bytes()).await?;
+                appended.push(Appended { key, at, length: block.bytes().len() as u32 });
             }
-            let at = appender.block(&key.to_bytes(), block.bytes()).await?;
-            appended.push(Appended { key, at, length: block.bytes().len() as u32 });
         }
-        if commit.speaks() {
-            appender.commit(&frame::commit_body(appender.synced(), &Record::of(commit))).await?;
+        if !change.is_empty() {
+            appender.commit(&frame::commit_body(appender.synced(), &change.encode())).await?;
         }
         appender.write_out()?;
-        if commit.durability == Durability::Strict {
+        if sync {
             appender.sync().inspect_err(|error| self.give_up(error))?;
         }
-        Ok(appended)
+        Ok((appended, held))
+    }
+
+    /// Those copies that are still where they were found corrupt.
+    async fn still_there(&self, suspects: &[(Key, Place)]) -> Result<Vec<Key>> {
+        let mut keys = Vec::with_capacity(suspects.len());
+        for (key, place) in suspects {
+            let there = self.find(key).await?.is_some_and(|entry| entry.at.place() == *place);
+            if there && !keys.contains(key) {
+                keys.push(*key);
+            }
+        }
+        Ok(keys)
     }
 
     /// After a failed sync nobody knows what the medium holds: nothing more is written, and opening again finds out.
@@ -336,7 +362,7 @@ impl Tier for PackTier {
         "pack"
     }
 
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Held>>> {
         let mut found = Vec::with_capacity(keys.len());
         for key in keys {
             found.push(self.get_one(key).await?);
@@ -352,12 +378,15 @@ impl Tier for PackTier {
         Ok(found)
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Vec<bool>> {
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
         let _writing = self.writing.lock().await;
         let mut appender = self.appender().await?;
         let end = appender.position();
-        let appended = match self.append(&mut appender, &commit).await {
-            Ok(appended) => appended,
+        let sync = commit.durability == Durability::Strict && !commit.ahead;
+        let quarantine = self.still_there(&commit.quarantine).await?;
+        let (blocks, change) = commit.split(quarantine);
+        let (appended, held) = match self.append(&mut appender, &blocks, &change, sync).await {
+            Ok(done) => done,
             Err(error) => {
                 // What was appended must not be found by a later opening, for this commit has failed.
                 let undone = if self.broken.borrow().is_some() { Ok(end) } else { appender.undo().await };
@@ -366,14 +395,6 @@ impl Tier for PackTier {
                 }
                 return Err(error);
             }
-        };
-        let change = Change {
-            set_roots: commit.set_roots,
-            drop_roots: commit.drop_roots,
-            pin: commit.pin,
-            unpin: commit.unpin,
-            drop_blocks: commit.drop_blocks,
-            quarantine: commit.quarantine,
         };
         // Should this fail, what is on disk and what is in memory differ.
         let pinned = self.apply(change).await.inspect_err(|error| self.give_up(error))?;
@@ -389,7 +410,7 @@ impl Tier for PackTier {
             // The commit stands without it; a checkpoint that fails is tried again with the next commit.
             let _ = self.checkpoint().await;
         }
-        Ok(pinned)
+        Ok(Committed { held, pinned })
     }
 
     async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>> {
@@ -428,7 +449,7 @@ impl Tier for PackTier {
         }
         let mut appender = self.appender().await?;
         appender.sync().inspect_err(|error| self.give_up(error))?;
-        let body = frame::commit_body(end, &Record::default());
+        let body = frame::commit_body(end, &Change::default().encode());
         let sealing = match appender.commit(&body).await {
             Ok(()) => appender.write_out(),
             failed => failed,

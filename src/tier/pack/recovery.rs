@@ -87,8 +87,10 @@ pub async fn replay(log: &Log, hasher: &dyn Hasher, from: Position) -> Result<Re
         end = cut;
     }
     let damaged = gaps.iter().filter(|gap| **gap < synced).count() as u64;
-    // A log shorter than its checkpoint has lost what it had; it goes on in a segment of its own.
-    if lengths.iter().any(|(number, length)| *number == end.segment && *length < u64::from(end.offset)) {
+    // A log shorter than its checkpoint has lost what it had; it goes on in a segment of its own. One with no frame yet
+    // has lost nothing: it is begun anew.
+    let shorter = |&(number, length): &(u32, u64)| number == end.segment && length < u64::from(end.offset);
+    if end.offset > FIRST_FRAME && lengths.iter().any(shorter) {
         let last = lengths.last().map_or(end.segment, |(number, _)| *number);
         end = Position { segment: last + 1, offset: FIRST_FRAME };
     }

@@ -72,7 +72,7 @@ export class Storage {
       signal?.throwIfAborted();
       return await call(writer.finish());
     } catch (error) {
-      await writer.abort();
+      await writer.abort(); // after a write under way, if any: then nothing borrows the writer
       throw error;
     } finally {
       writer.free();
@@ -83,51 +83,33 @@ export class Storage {
     const pairs = [];
     for (const { data, filename = data?.name, ...options } of files) {
       signal?.throwIfAborted();
-      const bytes = inMemory(data) ?? new Uint8Array(await new Response(data).arrayBuffer());
+      const bytes = inMemory(data) ?? new Uint8Array(await abortable(new Response(data).arrayBuffer(), signal));
       pairs.push([bytes, { ...options, filename }]);
     }
     signal?.throwIfAborted();
     return call(this.#open().storeMany(pairs));
   }
 
-  async retrieve(cid, { signal, onProgress, offset = 0, length } = {}) {
-    const reader = await this.#reader(cid, offset, length, signal);
-    try {
-      const whole = new Uint8Array(reader.length);
-      let done = 0;
-      while (done < whole.length) {
-        const piece = await abortable(call(reader.next()), signal);
-        if (piece === undefined) break;
-        whole.set(piece, done);
-        done += piece.length;
-        onProgress?.({ done, total: whole.length });
-      }
-      return whole;
-    } finally {
-      reader.free();
+  async retrieve(cid, options) {
+    let whole;
+    for await (const { piece, done, total } of this.#read(cid, options)) {
+      whole ??= new Uint8Array(total);
+      whole.set(piece, done - piece.length);
     }
+    return whole;
   }
 
-  stream(cid, { signal, onProgress, offset = 0, length } = {}) {
-    let reader;
-    let done = 0;
+  stream(cid, options) {
+    const source = this.#read(cid, options);
     return new ReadableStream(
       {
-        start: async () => {
-          reader = await this.#reader(cid, offset, length, signal);
-        },
+        start: () => source.next(),
         pull: async (controller) => {
-          const piece = await abortable(call(reader.next()), signal);
-          if (piece === undefined) {
-            reader.free();
-            controller.close();
-            return;
-          }
-          done += piece.length;
-          onProgress?.({ done, total: reader.length });
-          controller.enqueue(piece);
+          const { done, value } = await source.next();
+          if (done) controller.close();
+          else controller.enqueue(value.piece);
         },
-        cancel: () => reader?.free(),
+        cancel: () => void source.return(),
       },
       { highWaterMark: 0 },
     );
@@ -192,7 +174,8 @@ export class Storage {
     return this.#engine;
   }
 
-  async #reader(cid, offset, length, signal) {
+  /** The pieces of a file, and how far each reaches. The first is empty, and says that the file is open. */
+  async *#read(cid, { signal, onProgress, offset = 0, length } = {}) {
     signal?.throwIfAborted();
     for (const value of [offset, length ?? 0]) {
       if (!Number.isSafeInteger(value) || value < 0) {
@@ -201,7 +184,24 @@ export class Storage {
         });
       }
     }
-    return abortable(call(this.#open().reader(text(cid), offset, length)), signal);
+    const opening = call(this.#open().reader(text(cid), offset, length));
+    let reading;
+    try {
+      const reader = await abortable(opening, signal);
+      const total = reader.length;
+      let done = 0;
+      yield { piece: new Uint8Array(), done, total };
+      while (done < total) {
+        reading = call(reader.next());
+        const piece = await abortable(reading, signal);
+        done += piece.length;
+        onProgress?.({ done, total });
+        yield { piece, done, total };
+      }
+    } finally {
+      // An aborted call goes on, and borrows the reader until it ends. The caller need not wait for that.
+      Promise.allSettled([opening, reading]).then(([{ value: reader }]) => reader?.free());
+    }
   }
 }
 
@@ -222,14 +222,14 @@ async function call(promise) {
   }
 }
 
-/** Settles as the promise does, or rejects as soon as the signal aborts. */
+/** Settles as the promise (or value) does, or rejects as soon as the signal aborts. */
 function abortable(promise, signal) {
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);
     if (signal.aborted) abort();
     signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    Promise.resolve(promise).then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });
 }
 
@@ -248,20 +248,21 @@ async function* pieces(data, signal) {
     for (let at = 0; at < data.length; at += SLICE_BYTES) yield data.subarray(at, at + SLICE_BYTES);
   } else if (data instanceof Blob) {
     for (let at = 0; at < data.size; at += SLICE_BYTES) {
-      yield new Uint8Array(await data.slice(at, at + SLICE_BYTES).arrayBuffer());
+      yield new Uint8Array(await abortable(data.slice(at, at + SLICE_BYTES).arrayBuffer(), signal));
     }
-  } else if (data instanceof ReadableStream) {
-    const reader = data.getReader();
+  } else if (data instanceof ReadableStream || data?.[Symbol.asyncIterator]) {
+    const source = iterator(data);
     try {
       for (;;) {
-        const { done, value } = await abortable(reader.read(), signal);
+        const { done, value } = await abortable(source.next(), signal);
         if (done) return;
         yield asPiece(value);
       }
     } finally {
-      reader.cancel().catch(() => {});
+      // Not awaited: a generator that stalls does not answer.
+      (async () => source.return?.())().catch(() => {});
     }
-  } else if (data?.[Symbol.asyncIterator] ?? data?.[Symbol.iterator]) {
+  } else if (data?.[Symbol.iterator]) {
     for await (const piece of data) yield asPiece(piece);
   } else {
     throw new InvalidArgumentError(
@@ -269,6 +270,13 @@ async function* pieces(data, signal) {
       { code: 'invalid-argument' },
     );
   }
+}
+
+/** Not every browser iterates over streams, and none would cancel one while a read of it is under way. */
+function iterator(data) {
+  if (!(data instanceof ReadableStream)) return data[Symbol.asyncIterator]();
+  const reader = data.getReader();
+  return { next: () => reader.read(), return: () => reader.cancel() };
 }
 
 function asPiece(value) {
