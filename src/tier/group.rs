@@ -182,6 +182,7 @@ impl<T: Tier + ?Sized + 'static> Tier for GroupCommit<T> {
 }
 
 #[cfg(all(test, not(target_family = "wasm")))]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use std::{future::poll_fn, pin::pin, task::Poll};
 

@@ -193,15 +193,14 @@ test('a flipped bit is reported, set aside, never returned, and healed by storin
     });
     const answer = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
     const blocks = (mode) => database.transaction('blocks', mode).objectStore('blocks');
-    const [places, records] = await Promise.all([answer(blocks('readonly').getAllKeys()), answer(blocks('readonly').getAll())]);
-    for (const [at, record] of records.entries()) {
+    for (const record of await answer(blocks('readonly').getAll())) {
       const blob = record.value instanceof Blob;
       const bytes = blob ? new Uint8Array(await record.value.arrayBuffer()) : record.value;
       if (!blob && (bytes.length !== 1000 || bytes[0] === noise(1, 3)[0])) continue; // the other small one stays whole
       for (let at = 399_999; blob && at < bytes.length; at += 400_000) bytes[at] ^= 4; // in each leaf
       bytes[bytes.length - 1] ^= 4;
       const value = blob ? new Blob([bytes]) : bytes;
-      await answer(blocks('readwrite').put({ ...record, value }, places[at]));
+      await answer(blocks('readwrite').put({ ...record, value }));
     }
     database.close();
     const again = await kit.openStorage({ name: 'damage' });
@@ -221,4 +220,101 @@ test('a flipped bit is reported, set aside, never returned, and healed by storin
   assert.equal(result.whole, 1000);
   assert.ok(result.quarantined >= 2);
   assert.deepEqual(result.healed, [1000, 2_500_000]);
+});
+
+test('an import whose source stalls holds nobody up', async () => {
+  const page = await harness.page();
+  const result = await page.evaluate(async () => {
+    const storage = await kit.openStorage({ name: 'stall' });
+    let go;
+    const stalled = new Promise((resolve) => (go = resolve));
+    async function* source() {
+      for (let piece = 0; piece < 9; piece++) yield noise(1 << 20, piece);
+      await stalled;
+      yield noise(1 << 20, 9);
+    }
+    const importing = storage.store(source());
+    const steps = [];
+    const within = (name, promise) =>
+      Promise.race([promise.then(() => name), new Promise((resolve) => setTimeout(resolve, 10_000, `${name} hangs`))]);
+    await new Promise((resolve) => setTimeout(resolve, 5)); // in the midst of writing, perhaps
+    for (let at = 0; at < 20; at++) {
+      steps.push(await within('store', storage.store(`small ${at}`)));
+      steps.push(await within('list', storage.listFiles('/')));
+      steps.push(await within('flush', storage.flush()));
+    }
+    go();
+    const { size } = await importing;
+    storage.close();
+    return { steps: [...new Set(steps)], size };
+  });
+  assert.deepEqual(result, { steps: ['store', 'list', 'flush'], size: 10 << 20 });
+});
+
+test('a large import does not use up the memory that the browser has for Blobs', async () => {
+  const page = await harness.page();
+  const result = await page.evaluate(async () => {
+    const storage = await kit.openStorage({ name: 'blobs', durability: 'relaxed' });
+    const MIB = 1 << 20;
+    const piece = noise(8 * MIB, 1);
+    const stamp = (number) => {
+      for (let at = 0; at < 8; at++) new DataView(piece.buffer).setUint32(at * MIB, number);
+      return piece;
+    };
+    // One buffer again and again: nothing here makes the collector look for Blobs.
+    async function* source() {
+      for (let number = 0; number < 80; number++) yield stamp(number);
+    }
+    const { cid, size } = await storage.store(source());
+    const last = await storage.retrieve(cid, { offset: 79 * 8 * MIB });
+    const same = indexedDB.cmp(last, stamp(79)) === 0;
+    await storage.flush();
+    const first = await storage.retrieve(cid, { length: 8 * MIB });
+    const flushed = indexedDB.cmp(first, stamp(0)) === 0;
+    storage.close();
+    return { size, same, flushed };
+  });
+  assert.deepEqual(result, { size: 640 << 20, same: true, flushed: true });
+});
+
+test('blocks are stored as arrays where the browser takes no Blobs', async () => {
+  const page = await harness.page();
+  const result = await page.evaluate(async () => {
+    const { add } = IDBObjectStore.prototype;
+    let refused = 0;
+    IDBObjectStore.prototype.add = function (record, ...rest) {
+      if (!(record.value instanceof Blob)) return add.call(this, record, ...rest);
+      refused += 1;
+      throw new DOMException('Failed to write blobs', 'DataError');
+    };
+    try {
+      const storage = await kit.openStorage({ name: 'no-blobs' });
+      const data = noise(5_000_000, 3);
+      const { cid } = await storage.store(data);
+      const same = indexedDB.cmp(await storage.retrieve(cid), data) === 0;
+      const { quarantined } = await storage.backendStatus();
+      storage.close();
+      return { refused: refused > 0, same, quarantined };
+    } finally {
+      IDBObjectStore.prototype.add = add;
+    }
+  });
+  assert.deepEqual(result, { refused: true, same: true, quarantined: 0 });
+});
+
+test('what another tab drops is not read any more', async () => {
+  const page = await harness.page();
+  const result = await page.evaluate(async () => {
+    const [one, other] = [await kit.openStorage({ name: 'dropped' }), await kit.openStorage({ name: 'dropped' })];
+    await one.configureCache({ memoryBytes: 0 });
+    const { cid } = await one.store(noise(3_000_000, 4));
+    const length = (await one.retrieve(cid)).length;
+    await other.delete(cid);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const error = await thrown(one.retrieve(cid));
+    one.close();
+    other.close();
+    return { length, error: error?.name };
+  });
+  assert.deepEqual(result, { length: 3_000_000, error: 'NotAvailableOfflineError' });
 });

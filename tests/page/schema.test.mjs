@@ -24,7 +24,7 @@ test('a later version goes through the missing steps only, and keeps what is the
     const key = Uint8Array.of(1, 2, 3);
     const now = await openDatabase('upgrade');
     const memory = { buffer: Uint8Array.of(0, 7).buffer };
-    await writeCommit(now, memory, [key], [1, 1], [], [], undefined, true, 0);
+    await writeCommit(now, memory, [key], [1, 1], [], [], [], undefined, true, false, true, 0);
     const ran = [];
     const next = (database) => {
       ran.push('next');
@@ -33,16 +33,16 @@ test('a later version goes through the missing steps only, and keeps what is the
     // The older one is open in this very page, as it would be in another tab: it gives way.
     const later = await openDatabase('upgrade', [...STEPS, next]);
     const again = await openDatabase('upgrade', [...STEPS, next]);
-    const kept = await readBlocks(again, [key]);
-    const outdated = await thrown(writeCommit(now, memory, [], [], [], [], undefined, true, 0));
+    const [kept] = await readBlocks(again, [key]);
+    const outdated = await thrown(writeCommit(now, memory, [], [], [], [], [], undefined, true, false, true, 0));
     const older = await thrown(openDatabase('upgrade'));
     const stores = [...later.objectStoreNames];
     later.close();
     again.close();
-    return { ran, kept: kept.map((bytes) => [...bytes]), outdated, older, stores, version: STEPS.length };
+    return { ran, kept: [...kept], outdated, older, stores, version: STEPS.length };
   }, module);
   assert.deepEqual(result.ran, ['next']);
-  assert.deepEqual(result.kept, [[7]]);
+  assert.deepEqual(result.kept, [7]);
   assert.deepEqual(result.stores, ['blocks', 'log', 'next']);
   assert.equal(result.outdated.code, 'locked');
   assert.equal(result.older.code, 'unsupported');

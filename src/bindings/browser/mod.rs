@@ -7,8 +7,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use futures_util::lock::Mutex;
-use js_sys::{Array, Uint8Array};
+use js_sys::{Array, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
 
 use self::convert::{FileInfo, Thrown};
 use crate::{
@@ -51,24 +52,30 @@ impl Engine {
         Ok(Engine { storage: storage.map_err(Thrown::from)?, tier })
     }
 
-    /// Stores one file that is in memory.
-    pub async fn store(&self, data: Uint8Array, options: JsValue) -> Outcome<JsValue> {
-        let options = convert::store_options(options)?;
-        let stored = self.storage.store(data.to_vec(), options).await.map_err(Thrown::from)?;
-        convert::to_js(&FileInfo::from(stored))
+    /// Stores one file that is in memory; has its copy of it on return.
+    pub fn store(&self, data: Uint8Array, options: JsValue) -> Promise {
+        let (storage, data) = (self.storage.clone(), data.to_vec());
+        future_to_promise(async move {
+            let options = convert::store_options(options)?;
+            let stored = storage.store(data, options).await.map_err(Thrown::from)?;
+            convert::to_js(&FileInfo::from(stored))
+        })
     }
 
-    /// Stores many small files in one commit. Each is `[bytes, options]`.
+    /// Stores many small files in one commit; has its copies of them on return. Each is `[bytes, options]`.
     #[wasm_bindgen(js_name = storeMany)]
-    pub async fn store_many(&self, files: Array) -> Outcome<JsValue> {
-        let mut taken = Vec::with_capacity(files.length() as usize);
-        for file in files.iter() {
+    pub fn store_many(&self, files: Array) -> Promise {
+        let storage = self.storage.clone();
+        let file = |file: JsValue| {
             let pair = Array::from(&file);
             let bytes = Uint8Array::new(&pair.get(0)).to_vec();
-            taken.push((Bytes::from(bytes), convert::store_options(pair.get(1))?));
-        }
-        let stored = self.storage.store_many(taken).await.map_err(Thrown::from)?;
-        convert::to_js(&stored.into_iter().map(FileInfo::from).collect::<Vec<_>>())
+            Ok((Bytes::from(bytes), convert::store_options(pair.get(1))?))
+        };
+        let files: Outcome<Vec<_>> = files.iter().map(file).collect();
+        future_to_promise(async move {
+            let stored = storage.store_many(files?).await.map_err(Thrown::from)?;
+            convert::to_js(&stored.into_iter().map(FileInfo::from).collect::<Vec<_>>())
+        })
     }
 
     /// Starts storing one file.
@@ -159,10 +166,13 @@ impl Engine {
 
 #[wasm_bindgen]
 impl Writer {
-    /// Takes the next bytes; settles when there is room for more.
-    pub async fn write(&self, bytes: Uint8Array) -> Outcome<()> {
-        let writer = self.writer.clone();
-        Ok(writer.lock().await.write(bytes.to_vec().into()).await.map_err(Thrown::from)?)
+    /// Takes the next bytes, of which it has its copy on return; settles when there is room for more.
+    pub fn write(&self, bytes: Uint8Array) -> Promise {
+        let (writer, bytes) = (self.writer.clone(), bytes.to_vec());
+        future_to_promise(async move {
+            writer.lock().await.write(bytes.into()).await.map_err(Thrown::from)?;
+            Ok(JsValue::UNDEFINED)
+        })
     }
 
     /// Ends the file and commits it.

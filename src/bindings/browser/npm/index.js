@@ -62,11 +62,19 @@ export class Storage {
     } catch (error) {
       throw asError(error);
     }
+    const source = pieces(bytes ?? data, signal);
     try {
       let done = 0;
-      for await (const piece of ahead(pieces(bytes ?? data, signal))) {
-        await abortable(call(writer.write(piece)), signal);
-        done += piece.length;
+      let next = source.next();
+      for (;;) {
+        const { done: ended, value: piece } = await next;
+        if (ended) break;
+        const { length } = piece;
+        const writing = call(writer.write(piece)); // has its copy: the source may reuse the memory for the next
+        next = source.next();
+        next.catch(() => {}); // seen when it is awaited
+        await abortable(writing, signal);
+        done += length;
         onProgress?.({ done, total });
       }
       signal?.throwIfAborted();
@@ -75,6 +83,7 @@ export class Storage {
       await writer.abort(); // after a write under way, if any: then nothing borrows the writer
       throw error;
     } finally {
+      source.return().catch(() => {});
       writer.free();
     }
   }
@@ -283,20 +292,4 @@ function asPiece(value) {
   const bytes = inMemory(value);
   if (bytes !== undefined) return bytes;
   throw new InvalidArgumentError('the stream gave something that is not bytes', { code: 'invalid-argument' });
-}
-
-/** The same pieces, each asked for while the one before it is being used. */
-async function* ahead(source) {
-  let next = source.next();
-  try {
-    for (;;) {
-      const { done, value } = await next;
-      if (done) return;
-      next = source.next();
-      next.catch(() => {}); // seen when it is awaited
-      yield value;
-    }
-  } finally {
-    source.return?.().catch(() => {});
-  }
 }
