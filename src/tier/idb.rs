@@ -7,7 +7,6 @@
 use std::{cell::RefCell, collections::HashSet, rc::Rc};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
@@ -165,8 +164,8 @@ impl Tier for IdbTier {
         let found = host::read_blocks(&self.log.database, wanted).await;
         let found = Array::from(&found.map_err(|error| failed("cannot read", &error))?);
         let held = |at: u32| {
-            let bytes = found.get(2 * at).dyn_into::<Uint8Array>().ok()?;
-            Some(Held { bytes: Bytes::from(bytes.to_vec()), place: found.get(2 * at + 1).as_f64()? as u64 })
+            let view = found.get(2 * at).dyn_into::<Uint8Array>().ok()?;
+            Some(Held { bytes: host::buffers::adopt(view), place: found.get(2 * at + 1).as_f64()? as u64 })
         };
         Ok((0..keys.len() as u32).map(held).collect())
     }

@@ -55,6 +55,8 @@ struct Part {
     span: Range<u64>,
     depth: usize,
     block: Option<Block>,
+    /// The block, decoded already.
+    node: Option<FileNode>,
     /// The batch in which its block is coming.
     asked: Option<u64>,
 }
@@ -63,16 +65,16 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
     /// Starts at `offset`, for `length` bytes or to the end; reads the root.
     pub async fn open(source: S, root: Cid, offset: u64, length: Option<u64>) -> Result<Self> {
         let block = one(source.blocks(&[root]).await?, &root)?;
-        let size = match Codec::of(&root)? {
-            Codec::Raw => block.bytes().len() as u64,
-            Codec::DagPb => FileNode::decode(&block)?.size,
+        let (size, node) = match Codec::of(&root)? {
+            Codec::Raw => (block.bytes().len() as u64, None),
+            Codec::DagPb => FileNode::decode(&block).map(|node| (node.size, Some(node)))?,
             Codec::DagCbor | Codec::DagJson => {
                 return Err(Error::Unsupported(format!("{root} is no file but a value of linked data")));
             }
         };
         let start = offset.min(size);
         let end = length.map_or(size, |length| start.saturating_add(length).min(size));
-        let parts = vec![Part { cid: root, span: 0..size, depth: 0, block: Some(block), asked: None }];
+        let parts = vec![Part { cid: root, span: 0..size, depth: 0, block: Some(block), node, asked: None }];
         Ok(FileReader {
             source,
             root,
@@ -107,7 +109,7 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
                 continue;
             }
             let bytes = match Codec::of(&part.cid)? {
-                Codec::DagPb => self.descend(&part, &block)?,
+                Codec::DagPb => self.descend(&mut part, &block)?,
                 _ => block.into_bytes(),
             };
             let held = part.span.start..part.span.start + bytes.len() as u64;
@@ -190,8 +192,8 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
     }
 
     /// Puts the children of a node on the stack, and returns the bytes that the node holds itself.
-    fn descend(&mut self, part: &Part, block: &Block) -> Result<Bytes> {
-        let node = FileNode::decode(block)?;
+    fn descend(&mut self, part: &mut Part, block: &Block) -> Result<Bytes> {
+        let node = part.node.take().map_or_else(|| FileNode::decode(block), Ok)?;
         if node.size != part.span.end - part.span.start {
             return Err(malformed(&part.cid, "a node has another size than its parent says"));
         }
@@ -204,7 +206,7 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
             let span = start..start + size;
             start = span.end;
             if span.end > self.range.start && span.start < self.range.end && !span.is_empty() {
-                self.parts.push(Part { cid, span, depth: part.depth + 1, block: None, asked: None });
+                self.parts.push(Part { cid, span, depth: part.depth + 1, block: None, node: None, asked: None });
             }
         }
         if let Some(children) = self.parts.get_mut(first..) {

@@ -14,7 +14,7 @@ use wasm_bindgen_futures::future_to_promise;
 use self::convert::{FileInfo, Thrown};
 use crate::{
     block,
-    platform::browser::{BrowserClock, BrowserHasher},
+    platform::browser::{BrowserClock, BrowserHasher, buffers},
     storage::{self, Storage},
     tier::IdbTier,
 };
@@ -39,7 +39,13 @@ pub struct Writer {
 pub struct Reader {
     size: f64,
     remaining: f64,
-    reader: Rc<Mutex<storage::Reader>>,
+    reading: Rc<Mutex<Reading>>,
+}
+
+struct Reading {
+    reader: storage::Reader,
+    /// What was asked for and could not be given together with what was before it.
+    rest: Option<crate::Result<Option<Bytes>>>,
 }
 
 #[wasm_bindgen]
@@ -92,7 +98,7 @@ impl Engine {
         Ok(Reader {
             size: reader.size() as f64,
             remaining: reader.remaining() as f64,
-            reader: Rc::new(Mutex::new(reader)),
+            reading: Rc::new(Mutex::new(Reading { reader, rest: None })),
         })
     }
 
@@ -205,8 +211,35 @@ impl Reader {
 
     /// The next bytes, or undefined at the end.
     pub async fn next(&self) -> Outcome<Option<Uint8Array>> {
-        let reader = self.reader.clone();
-        let bytes = reader.lock().await.next().await.map_err(Thrown::from)?;
-        Ok(bytes.map(|bytes| Uint8Array::from(bytes.as_ref())))
+        let reading = self.reading.clone();
+        Ok(reading.lock().await.next().await.map_err(Thrown::from)?)
+    }
+}
+
+impl Reading {
+    /// Blocks that came in one buffer are given in that buffer, without a copy; others are copied.
+    async fn next(&mut self) -> crate::Result<Option<Uint8Array>> {
+        let first = match self.rest.take() {
+            Some(rest) => rest?,
+            None => self.reader.next().await?,
+        };
+        let Some(first) = first else { return Ok(None) };
+        let Some(view) = buffers::take(&first).filter(|view| view.byte_offset() == 0) else {
+            return Ok(Some(Uint8Array::from(first.as_ref())));
+        };
+        let (buffer, mut end) = (view.buffer(), view.length());
+        while end < buffer.byte_length() {
+            let next = self.reader.next().await;
+            let follows = match &next {
+                Ok(Some(bytes)) => buffers::take_next(bytes, &buffer, end),
+                _ => None,
+            };
+            let Some(further) = follows else {
+                self.rest = Some(next);
+                return Ok(Some(Uint8Array::new(&buffer).slice(0, end)));
+            };
+            end = further;
+        }
+        Ok(Some(Uint8Array::new(&buffer)))
     }
 }

@@ -118,15 +118,15 @@ class Recent {
   }
 
   get(key) {
-    return this.#records.get(String(key));
+    return this.#records.get(text(key));
   }
 
   add(record) {
     if (this.#channel === undefined || !(record?.value instanceof Blob)) return;
-    for (const key of record.keys) this.#records.set(String(new Uint8Array(key)), record);
+    for (const key of record.keys) this.#records.set(text(key), record);
     this.#order.push(record);
     if (this.#order.length <= MAX_RECENT) return;
-    for (const key of this.#order.shift().keys) this.#records.delete(String(new Uint8Array(key)));
+    for (const key of this.#order.shift().keys) this.#records.delete(text(key));
   }
 
   clear() {
@@ -372,7 +372,11 @@ function position(record, key) {
   return record.keys.findIndex((other) => same(other, key));
 }
 
-/** Binary keys come back as ArrayBuffers. */
+/** A key of a Map. Binary keys come back from IndexedDB as ArrayBuffers. */
+function text(key) {
+  return String.fromCharCode(...new Uint8Array(key));
+}
+
 function same(one, other) {
   return indexedDB.cmp(one, other) === 0;
 }

@@ -1,6 +1,8 @@
 //! The browser's home: its clock, WebCrypto and IndexedDB. The two JavaScript modules beside this file speak to the
 //! browser in its own terms; what crosses to them is a call for each transaction or batch, not for each request.
 
+pub(crate) mod buffers;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use js_sys::{Array, Uint8Array};

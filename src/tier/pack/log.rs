@@ -135,9 +135,7 @@ impl<'a> Appender<'a> {
     pub async fn new(log: &'a Log, at: Position, synced: Position) -> Result<Self> {
         let file = log.segment(at.segment).await?;
         if file.len()? != u64::from(at.offset) {
-            return Err(Error::Locked(
-                "another owner has written to it since it was opened here; open it again".into(),
-            ));
+            return Err(in_use());
         }
         Ok(Appender { log, file, at, start: at, synced, gathered: Vec::new(), gathered_at: at.offset })
     }
@@ -194,10 +192,6 @@ impl<'a> Appender<'a> {
 
     /// Takes back everything appended and returns where the log ends now.
     pub async fn undo(self) -> Result<Position> {
-        if self.at.segment == self.start.segment {
-            self.file.set_len(u64::from(self.start.offset))?;
-            return Ok(self.start);
-        }
         for segment in self.start.segment + 1..=self.at.segment {
             self.log.remove(segment).await?;
         }

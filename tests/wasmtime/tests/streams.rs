@@ -69,6 +69,20 @@ fn a_reader_tells_the_size_and_refuses_to_read_nothing() {
     assert_eq!(plugin.read(reader, 100).unwrap(), b"");
 }
 
+/// Wasmtime would stop the component that returns too much at once.
+#[test]
+fn a_large_file_in_one_piece_is_refused_and_read_in_pieces() {
+    let folder = TempDir::new().unwrap();
+    let mut plugin = Plugin::open(folder.path());
+    let most = 64 * MIB;
+    let data = random_bytes(3, most + 1);
+    let fits = plugin.stream(data[..most].chunks(MIB), &plain()).unwrap();
+    let larger = plugin.stream(data.chunks(MIB), &plain()).unwrap();
+    assert!(plugin.retrieve(&fits.cid).unwrap() == data[..most]);
+    assert_error!(plugin.retrieve(&larger.cid), Error::Unsupported(message) if message.contains("open-reader"));
+    assert!(plugin.read_range(&larger.cid, 0, None, 1 << 20).unwrap() == data);
+}
+
 #[test]
 fn a_finished_writer_takes_nothing_more() {
     let folder = TempDir::new().unwrap();
