@@ -31,6 +31,14 @@ pub enum Error {
         /// Why there is no network.
         reason: OfflineReason,
     },
+    /// It is not held locally, and no remote gave it.
+    #[error("{cid} is not held locally, and no remote gave it{}", said(attempts))]
+    Unavailable {
+        /// What was asked for.
+        cid: Cid,
+        /// Of each remote asked its name, and what went wrong.
+        attempts: Vec<(String, String)>,
+    },
     /// Bytes offered do not hash to the CID they came with; nothing was stored.
     #[error("the bytes offered as {0} do not hash to it; nothing was stored")]
     Integrity(Cid),
@@ -75,6 +83,7 @@ impl Error {
             Error::InvalidArgument(_) => "invalid-argument",
             Error::NotFound(_) => "not-found",
             Error::NotAvailableOffline { .. } => "not-available-offline",
+            Error::Unavailable { .. } => "unavailable",
             Error::Integrity(_) => "integrity",
             Error::QuotaExceeded { .. } => "quota-exceeded",
             Error::Corrupt { .. } => "corrupt",
@@ -92,6 +101,11 @@ impl Error {
     }
 }
 
+fn said(attempts: &[(String, String)]) -> String {
+    let one = |(remote, why): &(String, String)| format!("; {remote}: {why}");
+    attempts.iter().map(one).collect()
+}
+
 /// Why a store may not use the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OfflineReason {
@@ -103,6 +117,10 @@ pub enum OfflineReason {
     Disabled,
     /// The build or the host has no network.
     NoNetwork,
+    /// The call was made with `offline`.
+    Requested,
+    /// The host says that it is not connected.
+    Disconnected,
 }
 
 impl OfflineReason {
@@ -113,6 +131,8 @@ impl OfflineReason {
             OfflineReason::ForceFallback => "force-fallback",
             OfflineReason::Disabled => "disabled",
             OfflineReason::NoNetwork => "no-network",
+            OfflineReason::Requested => "requested",
+            OfflineReason::Disconnected => "disconnected",
         }
     }
 }
@@ -124,6 +144,8 @@ impl fmt::Display for OfflineReason {
             OfflineReason::ForceFallback => "the store was opened with force-fallback",
             OfflineReason::Disabled => "IPFS_KIT_DISABLE is set",
             OfflineReason::NoNetwork => "this build has no network",
+            OfflineReason::Requested => "the call was to stay offline",
+            OfflineReason::Disconnected => "this device is not connected",
         })
     }
 }

@@ -6,10 +6,12 @@
 
 pub mod bindings;
 pub mod block;
+pub mod car;
 pub mod dag;
 pub mod error;
 pub mod hash;
 pub mod platform;
+pub mod remote;
 pub mod storage;
 pub mod tier;
 pub mod unixfs;

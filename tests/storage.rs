@@ -1,16 +1,16 @@
 //! The facade: what users rely on, over a tier in memory and over packed files.
 #![cfg(not(target_family = "wasm"))]
 
-use std::rc::Rc;
+use std::{rc::Rc, task::Poll};
 
 use bytes::Bytes;
 use futures_executor::block_on;
 use ipfs_kit_storage::{
     Error, OfflineReason, OpenOptions, Storage, StoreOptions,
     block::{self, Block, Codec},
-    hash::{CpuHasher, HashFunction},
+    hash::{CpuHasher, Digest, HashFunction, Hasher},
     platform::native::{NativeDirectory, SystemClock},
-    storage::{BackendState, CacheConfig, Verification},
+    storage::{BackendState, CacheConfig, ReadOptions, Verification},
     tier::{Commit, MemoryTier, Tier, conformance::noise, pack::PackTier},
     unixfs::{Layout, Profile},
 };
@@ -152,7 +152,8 @@ fn what_is_not_held_fails_at_once_with_the_reason() {
     block_on(async {
         let absent = block::parse("bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e").unwrap();
         for reason in [OfflineReason::NoRemotes, OfflineReason::ForceFallback, OfflineReason::Disabled] {
-            let storage = over(Rc::new(MemoryTier::new()), OpenOptions { offline: reason, ..OpenOptions::default() });
+            let storage =
+                over(Rc::new(MemoryTier::new()), OpenOptions { offline: Some(reason), ..OpenOptions::default() });
             let expected = Error::NotAvailableOffline { cid: absent, reason };
             assert_eq!(storage.retrieve(&absent).await.unwrap_err(), expected);
             assert_eq!(storage.pin(&absent).await.unwrap_err(), expected);
@@ -196,7 +197,7 @@ fn corrupt_blocks_are_reported_set_aside_and_healed_by_storing_again() {
             assert_eq!(storage.backend_status().await.usage.quarantined, 1);
             assert!(matches!(storage.retrieve(&cid).await, Err(Error::NotAvailableOffline { .. })));
             // The parts of the file around it can still be read.
-            let mut reader = storage.reader(&cid, 0, Some(3000)).await.unwrap();
+            let mut reader = storage.reader(&cid, ReadOptions::range(0, Some(3000))).await.unwrap();
             let mut read = Vec::new();
             while let Ok(Some(bytes)) = reader.next().await {
                 read.extend_from_slice(&bytes);
@@ -233,7 +234,7 @@ fn pinning_asks_the_tier_and_not_the_cache() {
         let tier = Rc::new(MemoryTier::new());
         let storage = over(tier.clone(), OpenOptions::default());
         let stored = storage.store(noise(22, 20_000), small_chunks()).await.unwrap().root.cid;
-        let mut reader = storage.reader(&stored, 0, None).await.unwrap();
+        let mut reader = storage.reader(&stored, ReadOptions::range(0, None)).await.unwrap();
         while reader.next().await.unwrap().is_some() {}
         // Another owner drops it: the cache of this one still has its nodes.
         let drop_blocks = vec![block::key(&stored).unwrap()];
@@ -269,6 +270,51 @@ fn verification_can_be_left_out_after_the_first_read() {
         assert_eq!(storage.retrieve(&cid).await.unwrap(), "first");
         tier.damage(&block::key(&cid).unwrap(), "other".into());
         assert_eq!(storage.retrieve(&cid).await.unwrap(), "other", "it was hashed a second time");
+    });
+}
+
+/// A hasher that lets others go first, a few times.
+struct Patient(std::cell::Cell<u64>);
+
+#[async_trait::async_trait(?Send)]
+impl Hasher for Patient {
+    async fn digest(&self, function: HashFunction, inputs: &[Bytes]) -> ipfs_kit_storage::Result<Vec<Digest>> {
+        self.0.set(self.0.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+        for _ in 0..self.0.get() >> 61 {
+            let mut waited = false;
+            std::future::poll_fn(|context| {
+                context.waker().wake_by_ref();
+                if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+        CpuHasher.digest(function, inputs).await
+    }
+}
+
+/// Several at once prove the same blocks for the first time: each gets the bytes that it asked for.
+#[test]
+fn readers_at_once_do_not_mix_up_blocks() {
+    block_on(async {
+        for seed in 0..100 {
+            let options =
+                OpenOptions { memory_bytes: 0, verification: Verification::OnFirstRead, ..OpenOptions::default() };
+            let hasher = Rc::new(Patient(std::cell::Cell::new(seed)));
+            let tier = Rc::new(MemoryTier::new());
+            let storage = Storage::new(tier, hasher, Rc::new(SystemClock), options).unwrap();
+            let data = noise(seed, 20_000);
+            let cid = storage.store(data.clone(), small_chunks()).await.unwrap().root.cid;
+            let read = async |leaf: u64| {
+                let (from, to) = (leaf * 1000, (leaf * 1000 + 6000).min(20_000));
+                let mut reader = storage.reader(&cid, ReadOptions::range(from, Some(to - from))).await.unwrap();
+                let mut read = Vec::new();
+                while let Some(bytes) = reader.next().await.unwrap() {
+                    read.extend_from_slice(&bytes);
+                }
+                assert!(read == data[from as usize..to as usize], "seed {seed}, leaf {leaf}");
+            };
+            futures_util::future::join_all((0..8).map(|leaf| read((leaf * 7 + seed) % 19))).await;
+        }
     });
 }
 
@@ -383,7 +429,7 @@ proptest! {
             let whole = storage.store(data.clone(), options).await.unwrap();
             assert_eq!(fed.root.cid, whole.root.cid);
             for (offset, length) in ranges {
-                let mut reader = storage.reader(&fed.root.cid, offset, Some(length)).await.unwrap();
+                let mut reader = storage.reader(&fed.root.cid, ReadOptions::range(offset, Some(length))).await.unwrap();
                 let mut read = Vec::new();
                 while let Some(bytes) = reader.next().await.unwrap() {
                     read.extend_from_slice(&bytes);

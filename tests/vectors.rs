@@ -13,6 +13,7 @@ use ipfs_kit_storage::{
     OpenOptions, Storage, StoreOptions,
     hash::{CpuHasher, HashFunction},
     platform::native::SystemClock,
+    storage::ReadOptions,
     tier::MemoryTier,
     unixfs::{Layout, Profile},
 };
@@ -45,7 +46,7 @@ fn store(layout: Layout, size: u64, mut piece: impl FnMut(usize) -> Vec<u8>) -> 
         let stored = writer.finish().await.unwrap();
         assert_eq!(stored.root.size, size);
         let mut back = Sha256::new();
-        let mut reader = storage.reader(&stored.root.cid, 0, None).await.unwrap();
+        let mut reader = storage.reader(&stored.root.cid, ReadOptions::range(0, None)).await.unwrap();
         while let Some(bytes) = reader.next().await.unwrap() {
             back.update(&bytes);
         }
@@ -126,7 +127,7 @@ fn ranges_read_only_the_blocks_they_need() {
             [(0, 0), (0, 1), (999, 2), (5_000_000, 64 * 1024), (9_999_999, 1), (10_000_000, 5), (123, 999_999)]
         {
             let before = storage.backend_status().await.memory_misses;
-            let mut reader = storage.reader(&cid, offset, Some(length)).await.unwrap();
+            let mut reader = storage.reader(&cid, ReadOptions::range(offset, Some(length))).await.unwrap();
             let mut read = Vec::new();
             while let Some(bytes) = reader.next().await.unwrap() {
                 read.extend_from_slice(&bytes);

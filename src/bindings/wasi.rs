@@ -15,7 +15,7 @@ pub fn open(directory: Option<String>, force_fallback: bool, mut options: OpenOp
     let directory = directory
         .or_else(|| variable("IPFS_KIT_CACHE_DIR"))
         .ok_or_else(|| Error::InvalidArgument("no store folder: name one, or set IPFS_KIT_CACHE_DIR".into()))?;
-    options.offline = offline_reason(force_fallback);
+    options.offline = Some(offline_reason(force_fallback));
     run(async {
         let files = Rc::new(WasiDirectory::open(&directory)?);
         let tier = PackTier::open(files, &CpuHasher).await?;

@@ -3,10 +3,25 @@
 #[cfg(feature = "browser")]
 pub mod browser;
 pub mod files;
+pub mod http;
 #[cfg(not(target_family = "wasm"))]
 pub mod native;
 #[cfg(any(feature = "component", feature = "cli"))]
 pub mod wasi;
+
+use async_trait::async_trait;
+
+/// What waiting for remotes needs of a host.
+#[async_trait(?Send)]
+pub trait Network {
+    /// Returns after so many milliseconds.
+    async fn sleep(&self, milliseconds: u64);
+
+    /// Whether the host knows that it has no network at all.
+    fn is_online(&self) -> bool {
+        true
+    }
+}
 
 /// Tells the time.
 pub trait Clock {

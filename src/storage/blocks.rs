@@ -29,7 +29,6 @@ pub struct Blocks {
     tier: Rc<GroupCommit<dyn Tier>>,
     hasher: Rc<dyn Hasher>,
     verification: Verification,
-    offline: OfflineReason,
     cache: RefCell<MemoryCache>,
     /// Verified since the store was opened, by the first bytes of their digests; for [`Verification::OnFirstRead`].
     verified: RefCell<HashSet<[u8; 16]>>,
@@ -43,7 +42,6 @@ impl Blocks {
             tier,
             hasher,
             verification: options.verification,
-            offline: options.offline,
             cache: RefCell::new(MemoryCache::new(options.memory_bytes)),
             verified: RefCell::default(),
             failure: RefCell::default(),
@@ -83,6 +81,23 @@ impl Blocks {
         let held = blocks.into_iter().zip(held).filter_map(|(block, held)| held.then_some(block)).collect();
         self.heal(held, durability, ahead).await?;
         Ok(pinned)
+    }
+
+    /// Commits blocks that were fetched, and has them at hand for whoever waits for them.
+    pub async fn keep(&self, commit: Commit) -> Result<()> {
+        let blocks = commit.blocks.clone();
+        self.write(commit).await?;
+        for block in blocks {
+            if let Some(key) = block::key(block.cid()) {
+                self.cache.borrow_mut().put(key, block.bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether each is held here; caches are not asked.
+    pub async fn has(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        self.tier.has(keys).await
     }
 
     async fn write(&self, commit: Commit) -> Result<Committed> {
@@ -153,7 +168,7 @@ impl Blocks {
             .zip(found)
             .map(|(cid, held)| match held {
                 Some(held) => Ok((*cid, held)),
-                None => Err(Error::NotAvailableOffline { cid: *cid, reason: self.offline }),
+                None => Err(Error::NotAvailableOffline { cid: *cid, reason: OfflineReason::NoRemotes }),
             })
             .collect()
     }
@@ -187,7 +202,9 @@ impl Blocks {
     }
 
     async fn prove_first(&self, read: Vec<(Cid, Bytes)>) -> Result<Vec<Result<Block>>> {
-        let known = |cid: &Cid| self.is_known(cid);
+        // Asked once: others may prove some of them meanwhile.
+        let known: HashSet<Cid> = read.iter().map(|(cid, _)| *cid).filter(|cid| self.is_known(cid)).collect();
+        let known = |cid: &Cid| known.contains(cid);
         let (trusted, fresh): (Vec<_>, Vec<_>) = read.iter().cloned().partition(|(cid, _)| known(cid));
         let mut fresh = Block::verify(self.hasher.as_ref(), fresh).await?.into_iter();
         let mut trusted = trusted.into_iter().map(|(cid, bytes)| Ok(Block::vouched(cid, bytes)));
@@ -244,12 +261,5 @@ impl BlockSource for Blocks {
         let mut fresh = fresh.into_iter();
         found.iter_mut().filter(|slot| slot.is_none()).for_each(|slot| *slot = fresh.next());
         Ok(found.into_iter().flatten().collect())
-    }
-}
-
-#[async_trait(?Send)]
-impl<S: BlockSource + ?Sized> BlockSource for Rc<S> {
-    async fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>> {
-        self.as_ref().blocks(cids).await
     }
 }

@@ -2,36 +2,44 @@
 
 mod blocks;
 mod cache;
+mod fetch;
 mod options;
+mod read;
 mod status;
 mod sweep;
 mod writer;
 
-use std::rc::Rc;
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    ops::Range,
+    rc::{Rc, Weak},
+};
 
 use bytes::Bytes;
 use futures_util::lock::Mutex;
 
-use self::blocks::Blocks;
+use self::{
+    blocks::Blocks,
+    fetch::{Fetcher, Session, Source},
+};
 pub use self::{
+    fetch::{Fetched, OnFetched},
     options::{CacheConfig, EvictionPolicy, OpenOptions, StoreOptions, Verification},
+    read::{ReadOptions, Reader},
     status::{BackendReport, BackendState, Status},
     writer::Writer,
 };
 use crate::{
     block::{self, Cid, Codec},
-    error::{Error, Result},
+    error::{Error, OfflineReason, Result},
     hash::Hasher,
     platform::Clock,
     tier::{Commit, GroupCommit, Root, StoredRoot, Tier},
-    unixfs::FileReader,
 };
 
 /// Largest page of a listing.
 pub const MAX_PAGE: usize = 10_000;
-
-/// A file being read.
-pub type Reader = FileReader<Rc<dyn crate::unixfs::BlockSource>>;
 
 /// A part of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +56,9 @@ pub struct Storage {
     shared: Rc<Shared>,
 }
 
+/// What is below a root, or these bytes of a file.
+type Asked = (Cid, Option<Range<u64>>);
+
 /// What the parts of one store share.
 struct Shared {
     tier: Rc<dyn Tier>,
@@ -58,6 +69,39 @@ struct Shared {
     sweeper: sweep::Sweeper,
     /// Held by calls that look at a root and then change it.
     roots: Mutex<()>,
+    /// None: there are no remotes.
+    fetcher: Option<Rc<Fetcher>>,
+    /// What is being fetched, for others who want the same.
+    sessions: RefCell<HashMap<Asked, Weak<Session>>>,
+}
+
+impl Shared {
+    /// Blocks from here, and for what is below `root` from elsewhere, unless that must not be.
+    fn source(&self, root: Cid, range: Option<Range<u64>>, offline: bool, on_fetched: Option<OnFetched>) -> Source {
+        let session = self.fetcher(offline).map(|fetcher| {
+            let mut sessions = self.sessions.borrow_mut();
+            sessions.retain(|_, session| session.strong_count() > 0);
+            let shared = sessions.get(&(root, range.clone())).and_then(Weak::upgrade);
+            let session = shared.unwrap_or_else(|| {
+                let session = Rc::new(Session::new(fetcher, root, range.clone()));
+                sessions.insert((root, range), Rc::downgrade(&session));
+                session
+            });
+            session.listen(on_fetched);
+            session
+        });
+        Source::new(self.blocks.clone(), session)
+    }
+
+    fn fetcher(&self, offline: bool) -> Result<Rc<Fetcher>, OfflineReason> {
+        match (self.options.offline, &self.fetcher) {
+            (Some(reason), _) => Err(reason),
+            (None, None) => Err(OfflineReason::NoRemotes),
+            (None, Some(_)) if offline => Err(OfflineReason::Requested),
+            (None, Some(fetcher)) if !fetcher.remotes.is_online() => Err(OfflineReason::Disconnected),
+            (None, Some(fetcher)) => Ok(fetcher.clone()),
+        }
+    }
 }
 
 impl Storage {
@@ -66,8 +110,21 @@ impl Storage {
         options.layout.check()?;
         let tier = Rc::new(GroupCommit::new(tier));
         let blocks = Rc::new(Blocks::new(tier.clone(), hasher.clone(), &options));
-        let shared =
-            Shared { tier, blocks, hasher, clock, options, sweeper: sweep::Sweeper::default(), roots: Mutex::new(()) };
+        let fetcher = options.remotes.clone().filter(|remotes| !remotes.is_empty()).map(|remotes| {
+            let (blocks, hasher, durability) = (blocks.clone(), hasher.clone(), options.durability);
+            Rc::new(Fetcher { blocks, hasher, remotes, durability })
+        });
+        let shared = Shared {
+            tier,
+            blocks,
+            hasher,
+            clock,
+            options,
+            sweeper: sweep::Sweeper::default(),
+            roots: Mutex::new(()),
+            fetcher,
+            sessions: RefCell::default(),
+        };
         Ok(Storage { shared: Rc::new(shared) })
     }
 
@@ -99,7 +156,7 @@ impl Storage {
 
     /// A whole file.
     pub async fn retrieve(&self, cid: &Cid) -> Result<Bytes> {
-        let mut reader = self.reader(cid, 0, None).await?;
+        let mut reader = self.reader(cid, ReadOptions::default()).await?;
         let Some(first) = reader.next().await? else { return Ok(Bytes::new()) };
         if reader.remaining() == 0 {
             return Ok(first);
@@ -117,10 +174,9 @@ impl Storage {
         Ok(whole.into())
     }
 
-    /// Starts reading a file at byte `offset`, for `length` bytes or to its end.
-    pub async fn reader(&self, cid: &Cid, offset: u64, length: Option<u64>) -> Result<Reader> {
-        let source: Rc<dyn crate::unixfs::BlockSource> = self.shared.blocks.clone();
-        FileReader::open(source, *cid, offset, length).await
+    /// Starts reading a file, or a range of it. What is not held here is fetched, proven and kept.
+    pub async fn reader(&self, cid: &Cid, options: ReadOptions) -> Result<Reader> {
+        Reader::new(self.shared.clone(), *cid, options).await
     }
 
     /// What is known of a stored root.
@@ -162,7 +218,7 @@ impl Storage {
         sweep::delete(&self.shared, cid).await
     }
 
-    /// Pins a root and everything it reaches; what is held but is no stored root becomes one.
+    /// Pins a root and everything it reaches; what is no stored root becomes one, fetched where it is not held.
     pub async fn pin(&self, cid: &Cid) -> Result<()> {
         let _roots = self.shared.roots.lock().await;
         let mut commit = Commit { pin: vec![*cid], durability: self.shared.options.durability, ..Commit::default() };
@@ -180,9 +236,9 @@ impl Storage {
         self.shared.blocks.commit(commit).await.map(drop)
     }
 
-    /// Whether a remote can be used now. A store without remotes says no, and works.
+    /// Whether a remote can be used now, by what was seen of it last. A store without remotes says no, and works.
     pub fn is_available(&self) -> bool {
-        false
+        self.shared.fetcher(false).is_ok_and(|fetcher| fetcher.remotes.is_available())
     }
 
     /// Sets the limits of the caches.
@@ -195,11 +251,12 @@ impl Storage {
         self.shared.blocks.flush().await
     }
 
-    /// A root for a DAG that is held and has none; all of it must be here.
+    /// A root for a DAG that has none; what of it is not here is fetched.
     async fn adopt(&self, cid: &Cid) -> Result<Root> {
-        sweep::walk(&self.shared, cid, &mut |_| {}, sweep::Missing::Fails).await?;
+        let source = self.shared.source(*cid, None, false, None);
+        sweep::walk_all(&source, cid).await?;
         let size = match Codec::of(cid)? {
-            Codec::Raw | Codec::DagPb => match self.reader(cid, 0, Some(0)).await {
+            Codec::Raw | Codec::DagPb => match self.reader(cid, ReadOptions::range(0, Some(0))).await {
                 Ok(reader) => reader.size(),
                 Err(Error::Unsupported(_)) => 0,
                 Err(error) => return Err(error),

@@ -1,7 +1,10 @@
 //! How to open a store and how to store a file.
 
+use std::rc::Rc;
+
 use crate::{
     error::{Error, OfflineReason, Result},
+    remote::Remotes,
     tier::Durability,
     unixfs::Layout,
 };
@@ -33,8 +36,10 @@ pub struct OpenOptions {
     pub durability: Durability,
     /// When reads are verified.
     pub verification: Verification,
-    /// Why there is no network.
-    pub offline: OfflineReason,
+    /// Why no network may be used, if none may.
+    pub offline: Option<OfflineReason>,
+    /// Who else may have what is not held here.
+    pub remotes: Option<Rc<Remotes>>,
     /// Bytes of blocks kept in memory.
     pub memory_bytes: u64,
 }
@@ -45,7 +50,8 @@ impl Default for OpenOptions {
             layout: Layout::default(),
             durability: Durability::Strict,
             verification: Verification::Always,
-            offline: OfflineReason::NoRemotes,
+            offline: None,
+            remotes: None,
             memory_bytes: DEFAULT_MEMORY_BYTES,
         }
     }

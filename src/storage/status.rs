@@ -3,6 +3,7 @@
 use super::{Shared, Storage};
 use crate::{
     error::{OfflineReason, Result},
+    remote::{Health, State},
     tier::{Recovery, Usage},
 };
 
@@ -76,9 +77,15 @@ impl Storage {
         let probe = shared.tier.usage().await;
         let usage = probe.clone().unwrap_or_default();
         let (memory_limit, memory_bytes, memory_hits, memory_misses) = shared.blocks.cache_figures();
+        let fetcher = shared.fetcher(false);
+        let mut backends = vec![shared.local_report(&probe)];
+        if let Ok(fetcher) = &fetcher {
+            fetcher.remotes.probe().await;
+        }
+        backends.extend(shared.remote_reports(fetcher.as_ref().err().copied()));
         Status {
-            backends: vec![shared.local_report(&probe)],
-            local_only: Some(shared.options.offline),
+            backends,
+            local_only: fetcher.err(),
             usage,
             disk_limit: shared.blocks.disk_limit(),
             memory_limit,
@@ -91,6 +98,27 @@ impl Storage {
 }
 
 impl Shared {
+    fn remote_reports(&self, offline: Option<OfflineReason>) -> Vec<BackendReport> {
+        let reports = self.fetcher.iter().flat_map(|fetcher| fetcher.remotes.reports());
+        let report = |(name, kind, state, health): (String, &str, State, Health)| {
+            let checked = health.last.as_ref().map_or(0, |(when, _)| *when);
+            let (state, evidence) = match (offline, &health.lie, &health.last, state) {
+                (Some(reason), ..) => (BackendState::Disabled, format!("not asked: {reason}")),
+                (None, Some(lie), ..) => (BackendState::Disabled, format!("not asked any more; it sent {lie}")),
+                (None, None, None, _) => (BackendState::Unavailable, "not asked yet".to_owned()),
+                (None, None, Some((_, Ok(()))), _) => (BackendState::Available, health.figures()),
+                (None, None, Some((_, Err(failure))), State::Works) => {
+                    (BackendState::Available, format!("it answered: {failure}; {}", health.figures()))
+                }
+                (None, None, Some((_, Err(failure))), _) => {
+                    (BackendState::Unavailable, format!("{} failures in a row, the last: {failure}", health.failures))
+                }
+            };
+            BackendReport { name, kind: kind.to_owned(), state, evidence, checked }
+        };
+        reports.map(report).collect()
+    }
+
     fn local_report(&self, probe: &Result<Usage>) -> BackendReport {
         let (state, evidence) = match (probe, self.blocks.failure()) {
             (Err(error), _) => (BackendState::Unavailable, format!("reading its usage failed: {error}")),

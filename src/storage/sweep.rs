@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::lock::Mutex;
 
-use super::{MAX_PAGE, Shared};
+use super::{MAX_PAGE, Shared, fetch::Source};
 use crate::{
     block::{self, Cid, Codec, Key},
     dag,
@@ -19,6 +19,9 @@ use crate::{
     tier::Commit,
     unixfs::BlockSource,
 };
+
+/// Most candidates, in some 20 MiB of memory; what is over waits for a garbage collection.
+const MAX_CANDIDATES: usize = 256 * 1024;
 
 /// Blocks dropped in one commit: a tier holds up everything else for that long.
 const MAX_DROPS: usize = 8 * 1024;
@@ -28,6 +31,8 @@ const MAX_DROPS: usize = 8 * 1024;
 pub struct Sweeper {
     writers: Cell<usize>,
     candidates: RefCell<HashSet<Key>>,
+    /// Somebody wanted to sweep while files were being stored.
+    postponed: Cell<bool>,
     sweeping: Mutex<()>,
 }
 
@@ -52,14 +57,17 @@ impl Drop for Open {
 
 /// Notes blocks that may have become garbage.
 pub fn suspect(shared: &Shared, keys: impl IntoIterator<Item = Key>) {
-    shared.sweeper.candidates.borrow_mut().extend(keys);
+    let mut candidates = shared.sweeper.candidates.borrow_mut();
+    let room = MAX_CANDIDATES.saturating_sub(candidates.len());
+    candidates.extend(keys.into_iter().take(room));
+    shared.sweeper.postponed.set(true);
 }
 
 /// Forgets a root, and drops what only it reached.
 pub async fn delete(shared: &Rc<Shared>, root: &Cid) -> Result<()> {
     let mut keys = Vec::new();
     let mut note = |cid: &Cid| keys.extend(block::key(cid));
-    walk(shared, root, &mut note, Missing::Skipped).await?;
+    walk(shared, root, &mut note).await?;
     suspect(shared, keys);
     sweep(shared, Some(root)).await
 }
@@ -67,7 +75,9 @@ pub async fn delete(shared: &Rc<Shared>, root: &Cid) -> Result<()> {
 /// Drops the candidates that no root reaches, and forgets `root` with the first of them.
 pub async fn sweep(shared: &Rc<Shared>, root: Option<&Cid>) -> Result<()> {
     let _sweeping = shared.sweeper.sweeping.lock().await;
-    let garbage = if shared.sweeper.writers.get() > 0 { None } else { garbage(shared, root).await? };
+    let busy = shared.sweeper.writers.get() > 0;
+    shared.sweeper.postponed.set(busy);
+    let garbage = if busy { None } else { garbage(shared, root).await? };
     let mut commit = Commit { drop_roots: root.into_iter().copied().collect(), ..Commit::default() };
     let mut rest = garbage.iter().flatten().copied();
     loop {
@@ -97,7 +107,7 @@ async fn garbage(shared: &Rc<Shared>, root: Option<&Cid>) -> Result<Option<HashS
             let mut keep = |cid: &Cid| {
                 block::key(cid).inspect(|key| _ = garbage.remove(key));
             };
-            if !walk(shared, &stored.root.cid, &mut keep, Missing::Skipped).await? {
+            if !walk(shared, &stored.root.cid, &mut keep).await? {
                 return Ok(None);
             }
         }
@@ -109,60 +119,49 @@ async fn garbage(shared: &Rc<Shared>, root: Option<&Cid>) -> Result<Option<HashS
 pub async fn leave(open: Open) {
     let shared = open.shared.clone();
     drop(open);
-    if shared.sweeper.writers.get() == 0 && !shared.sweeper.candidates.borrow().is_empty() {
+    if shared.sweeper.writers.get() == 0 && shared.sweeper.postponed.get() {
         let _roots = shared.roots.lock().await;
         // If this fails the blocks wait for the next sweep.
         let _ = sweep(&shared, None).await;
     }
 }
 
-/// What to do at a block that is not there, or is corrupt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
-    /// Go on without it.
-    Skipped,
-    /// Fail.
-    Fails,
-}
-
-/// Visits a DAG, each node once; leaves may come more than once. Tells whether every node could be read.
-pub async fn walk(shared: &Shared, root: &Cid, visit: &mut dyn FnMut(&Cid), missing: Missing) -> Result<bool> {
+/// Visits the part of a DAG that is held, each node once; leaves may come more than once. Tells whether every node could
+/// be read.
+async fn walk(shared: &Shared, root: &Cid, visit: &mut dyn FnMut(&Cid)) -> Result<bool> {
     let mut whole = true;
     let mut seen = HashSet::new();
     let mut stack = vec![*root];
-    if missing == Missing::Fails {
-        check_held(shared, &stack).await?;
-    }
     while let Some(cid) = stack.pop() {
         visit(&cid);
         if Codec::of(&cid)? == Codec::Raw || !seen.insert(cid) {
             continue;
         }
-        let found = shared.blocks.blocks(&[cid]).await;
-        let below = match found.and_then(|blocks| blocks.first().map_or(Ok(Vec::new()), dag::links)) {
-            Ok(below) => below,
-            Err(Error::NotAvailableOffline { .. } | Error::Corrupt { .. } | Error::Unsupported(_))
-                if missing == Missing::Skipped =>
-            {
-                whole = false;
-                Vec::new()
-            }
+        match below(shared.blocks.as_ref(), &cid).await {
+            Ok(below) => stack.extend(below.into_iter().rev()),
+            Err(Error::NotAvailableOffline { .. } | Error::Corrupt { .. } | Error::Unsupported(_)) => whole = false,
             Err(error) => return Err(error),
-        };
-        if missing == Missing::Fails {
-            check_held(shared, &below).await?;
         }
-        stack.extend(below.into_iter().rev());
     }
     Ok(whole)
 }
 
-/// Fails at the first block that the local tier does not hold, whatever a cache may have.
-async fn check_held(shared: &Shared, cids: &[Cid]) -> Result<()> {
-    let (cids, keys): (Vec<Cid>, Vec<Key>) = cids.iter().filter_map(|cid| Some((*cid, block::key(cid)?))).unzip();
-    let held = shared.tier.has(&keys).await?;
-    match cids.into_iter().zip(held).find(|(_, held)| !held) {
-        Some((cid, _)) => Err(Error::NotAvailableOffline { cid, reason: shared.options.offline }),
-        None => Ok(()),
+/// Goes through a DAG of which everything must be held, or be fetched.
+pub async fn walk_all(source: &Source, root: &Cid) -> Result<()> {
+    let mut seen = HashSet::new();
+    let mut stack = vec![*root];
+    source.ensure(&stack).await?;
+    while let Some(cid) = stack.pop() {
+        if Codec::of(&cid)? == Codec::Raw || !seen.insert(cid) {
+            continue;
+        }
+        let below = below(source, &cid).await?;
+        source.ensure(&below).await?;
+        stack.extend(below.into_iter().rev());
     }
+    Ok(())
+}
+
+async fn below(source: &dyn BlockSource, cid: &Cid) -> Result<Vec<Cid>> {
+    source.blocks(&[*cid]).await?.first().map_or(Ok(Vec::new()), dag::links)
 }

@@ -241,10 +241,8 @@ impl Tier for IdbTier {
         })
     }
 
-    /// A commit that changes nothing, with strict durability: the browser syncs what was written before with it, but for
-    /// the files of Blobs.
+    /// A commit that changes nothing, with strict durability: the browser syncs what was written before with it.
     async fn flush(&self) -> Result<()> {
-        host::sync_blobs(&self.log.database).await.map_err(|error| failed("cannot write", &error))?;
         self.write(host::Change { strict: true, ..host::Change::default() }).await.map(drop)
     }
 }

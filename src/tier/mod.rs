@@ -21,6 +21,7 @@ pub use idb::IdbTier;
 pub use memory::MemoryTier;
 use record::Change;
 pub use root::{Root, StoredRoot};
+pub(crate) use turn::Turn;
 
 use crate::{
     block::{Block, Cid, Key},

@@ -22,6 +22,9 @@ use crate::{
 pub trait BlockSource {
     /// The blocks with these CIDs, in their order.
     async fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>>;
+
+    /// Told what will be asked for, in this order: subtrees and the bytes of the file that they hold.
+    fn expect(&self, _parts: &[(Cid, Range<u64>)]) {}
 }
 
 /// Blocks asked for at once.
@@ -210,6 +213,9 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
             }
         }
         if let Some(children) = self.parts.get_mut(first..) {
+            let expected: Vec<(Cid, Range<u64>)> =
+                children.iter().map(|child| (child.cid, child.span.clone())).collect();
+            self.source.expect(&expected);
             children.reverse();
         }
         Ok(node.data)

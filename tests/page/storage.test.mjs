@@ -383,6 +383,36 @@ test('a stream that ends, or fails, frees its reader', async () => {
   assert.deepEqual(unhandled, []);
 });
 
+test('each piece of a stream is its own', async () => {
+  const result = await page.evaluate(async () => {
+    const storage = await kit.openStorage({ name: 'own' });
+    const MIB = 1 << 20;
+    // A, A, B, A, then others: some blocks are one and the same.
+    const data = noise(9 * MIB, 5);
+    data.copyWithin(MIB, 0, MIB);
+    data.copyWithin(3 * MIB, 0, MIB);
+    const { cid } = await storage.store(data);
+    const read = async () => {
+      const pieces = [];
+      for await (const piece of storage.stream(cid)) {
+        pieces.push(piece.slice());
+        structuredClone(piece, { transfer: [piece.buffer] }); // given away at once
+      }
+      return new Uint8Array(await new Blob(pieces).arrayBuffer());
+    };
+    const kept = [];
+    for await (const piece of storage.stream(cid)) kept.push(piece);
+    const buffers = new Set(kept.map((piece) => piece.buffer)).size === kept.length;
+    kept[0].fill(0);
+    const rest = new Uint8Array(await new Blob(kept.slice(1)).arrayBuffer());
+    const whole = [await read(), ...(await Promise.all([read(), read()]))].map((bytes) => indexedDB.cmp(bytes, data) === 0);
+    const untouched = indexedDB.cmp(rest, data.slice(data.length - rest.length)) === 0;
+    storage.close();
+    return { buffers, whole, untouched };
+  });
+  assert.deepEqual(result, { buffers: true, whole: [true, true, true], untouched: true });
+});
+
 test('limits hold: a store over one fails with the figures, and loses nothing', async () => {
   const result = await page.evaluate(async () => {
     const storage = await kit.openStorage({ name: 'limits' });

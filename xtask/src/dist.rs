@@ -4,10 +4,9 @@ use crate::process::{cargo, command, run};
 use crate::tools;
 use anyhow::{Context, Result};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use wit_component::ComponentEncoder;
 
-const MODULE: &str = "target/wasm32-unknown-unknown/release/ipfs_kit_storage.wasm";
 const NPM_FILES: &str = "src/bindings/browser/npm";
 
 pub fn build() -> Result<()> {
@@ -24,15 +23,16 @@ pub fn build() -> Result<()> {
 }
 
 /// The crate with one feature, as a core module.
-fn module(feature: &str) -> Result<&'static Path> {
-    run(cargo("build --release --target-dir target --target wasm32-unknown-unknown --lib --features").arg(feature))?;
-    Ok(Path::new(MODULE))
+fn module(feature: &str, profile: &str) -> Result<PathBuf> {
+    let mut build = cargo("build --target-dir target --target wasm32-unknown-unknown --lib");
+    run(build.args(["--profile", profile, "--features", feature]))?;
+    Ok(Path::new("target/wasm32-unknown-unknown").join(profile).join("ipfs_kit_storage.wasm"))
 }
 
 /// The crate with one feature, as a component that imports what its world says.
 fn component(feature: &str, to: &Path) -> Result<()> {
     let optimized = to.with_extension("core");
-    optimize(module(feature)?, &optimized)?;
+    optimize(&module(feature, "release")?, &optimized)?;
     let module = fs::read(&optimized)?;
     fs::remove_file(&optimized)?;
     let component = ComponentEncoder::default()
@@ -45,7 +45,7 @@ fn component(feature: &str, to: &Path) -> Result<()> {
 
 /// The crate for browsers: wasm-bindgen's module and glue, and the package's hand-written files.
 fn npm_package(to: &Path) -> Result<()> {
-    let module = module("browser")?;
+    let module = module("browser", "release-browser")?;
     let mut bindgen = command(tools::wasm_bindgen()?);
     run(bindgen.args(["--target", "web", "--out-dir"]).arg(to).arg(module))?;
     let bound = to.join("ipfs_kit_storage_bg.wasm");

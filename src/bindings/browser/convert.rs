@@ -113,6 +113,15 @@ pub struct Thrown {
     needed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<Vec<Attempt>>,
+}
+
+/// One remote that was asked in vain.
+#[derive(Serialize)]
+struct Attempt {
+    remote: String,
+    reason: String,
 }
 
 pub fn open_options(value: JsValue) -> Result<storage::OpenOptions, JsValue> {
@@ -130,9 +139,9 @@ pub fn open_options(value: JsValue) -> Result<storage::OpenOptions, JsValue> {
         Some(other) => return Err(unknown("verification", other, "always, on-first-read and never")),
     };
     let offline = match (given.disabled, given.force_fallback) {
-        (true, _) => OfflineReason::Disabled,
-        (_, true) => OfflineReason::ForceFallback,
-        _ => OfflineReason::NoRemotes,
+        (true, _) => Some(OfflineReason::Disabled),
+        (_, true) => Some(OfflineReason::ForceFallback),
+        _ => None,
     };
     let layout = given.layout.map_or(Ok(unixfs::Layout::default()), layout)?;
     Ok(storage::OpenOptions { layout, durability, verification, offline, ..storage::OpenOptions::default() })
@@ -244,6 +253,10 @@ impl From<Error> for Thrown {
             Error::NotFound(cid) | Error::Integrity(cid) => Thrown { cid: Some(cid.to_string()), ..thrown },
             Error::NotAvailableOffline { cid, reason } => {
                 Thrown { cid: Some(cid.to_string()), reason: Some(reason.name()), ..thrown }
+            }
+            Error::Unavailable { cid, attempts } => {
+                let attempts = attempts.into_iter().map(|(remote, reason)| Attempt { remote, reason }).collect();
+                Thrown { cid: Some(cid.to_string()), attempts: Some(attempts), ..thrown }
             }
             Error::QuotaExceeded { needed, limit } => Thrown { needed: Some(needed), limit: Some(limit), ..thrown },
             Error::Corrupt { cid, .. } => Thrown { cid: cid.map(|cid| cid.to_string()), ..thrown },

@@ -15,7 +15,7 @@ use self::convert::{FileInfo, Thrown};
 use crate::{
     block,
     platform::browser::{BrowserClock, BrowserHasher, buffers},
-    storage::{self, Storage},
+    storage::{self, ReadOptions, Storage},
     tier::IdbTier,
 };
 
@@ -94,7 +94,8 @@ impl Engine {
     pub async fn reader(&self, cid: String, offset: f64, length: Option<f64>) -> Outcome<Reader> {
         let cid = block::parse(&cid).map_err(Thrown::from)?;
         let length = length.map(|length| length as u64);
-        let reader = self.storage.reader(&cid, offset as u64, length).await.map_err(Thrown::from)?;
+        let reader =
+            self.storage.reader(&cid, ReadOptions::range(offset as u64, length)).await.map_err(Thrown::from)?;
         Ok(Reader {
             size: reader.size() as f64,
             remaining: reader.remaining() as f64,

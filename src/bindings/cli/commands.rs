@@ -16,7 +16,7 @@ use crate::{
         files::RandomAccessFile,
         wasi::{files::WasiFile, host::wasi::io::streams::StreamError, run as wait},
     },
-    storage::{MAX_PAGE, Storage, StoreOptions},
+    storage::{MAX_PAGE, ReadOptions, Storage, StoreOptions},
     tier::StoredRoot,
 };
 
@@ -94,7 +94,7 @@ fn retrieve(
     length: Option<u64>,
     output: &Output,
 ) -> Result<()> {
-    let mut reader = wait(storage.reader(cid, offset, length))?;
+    let mut reader = wait(storage.reader(cid, ReadOptions::range(offset, length)))?;
     let total = reader.remaining();
     let mut done = 0;
     let mut copy = |take: &mut dyn FnMut(u64, &Bytes) -> Result<()>| -> Result<()> {

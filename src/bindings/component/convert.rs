@@ -76,6 +76,8 @@ impl From<OfflineReason> for wit::OfflineReason {
             OfflineReason::ForceFallback => wit::OfflineReason::ForceFallback,
             OfflineReason::Disabled => wit::OfflineReason::Disabled,
             OfflineReason::NoNetwork => wit::OfflineReason::NoNetwork,
+            OfflineReason::Requested => wit::OfflineReason::Requested,
+            OfflineReason::Disconnected => wit::OfflineReason::Disconnected,
         }
     }
 }
@@ -140,6 +142,11 @@ impl From<error::Error> for wit::Error {
             E::NotFound(cid) => wit::Error::NotFound(cid.to_string()),
             E::NotAvailableOffline { cid, reason } => {
                 wit::Error::NotAvailableOffline(wit::Offline { cid: cid.to_string(), reason: reason.into() })
+            }
+            E::Unavailable { cid, attempts } => {
+                let attempt = |(remote, reason)| wit::Attempt { remote, reason };
+                let attempts = attempts.into_iter().map(attempt).collect();
+                wit::Error::Unavailable(wit::Absence { cid: cid.to_string(), attempts })
             }
             E::Integrity(cid) => wit::Error::Integrity(cid.to_string()),
             E::QuotaExceeded { needed, limit } => wit::Error::QuotaExceeded(wit::Quota { needed, limit }),

@@ -34,7 +34,7 @@ use super::wasi;
 use crate::{
     block, error,
     platform::wasi::run,
-    storage::{self, Storage},
+    storage::{self, ReadOptions, Storage},
 };
 
 /// Most bytes that a call returns in one piece: hosts bound it, wasmtime to 128 MiB by default, and trap over that.
@@ -85,17 +85,25 @@ impl GuestHandle for OpenStore {
 
     fn retrieve(&self, cid: String) -> Result<Vec<u8>, Error> {
         let cid = block::parse(&cid)?;
-        let size = run(self.0.reader(&cid, 0, Some(0)))?.size();
-        if size > MAX_RETRIEVED {
-            let message = format!("a file of {size} bytes in one piece; over {MAX_RETRIEVED} bytes take open-reader");
-            return Err(error::Error::Unsupported(message).into());
-        }
-        Ok(run(self.0.retrieve(&cid))?.into())
+        Ok(run(async {
+            let mut reader = self.0.reader(&cid, ReadOptions::default()).await?;
+            let size = reader.size();
+            if size > MAX_RETRIEVED {
+                let message =
+                    format!("a file of {size} bytes in one piece; over {MAX_RETRIEVED} bytes take open-reader");
+                return Err(error::Error::Unsupported(message));
+            }
+            let mut whole = Vec::with_capacity(size as usize);
+            while let Some(bytes) = reader.next().await? {
+                whole.extend_from_slice(&bytes);
+            }
+            Ok(whole)
+        })?)
     }
 
     fn open_reader(&self, cid: String, offset: u64, length: Option<u64>) -> Result<Reader, Error> {
         let cid = block::parse(&cid)?;
-        let reader = run(self.0.reader(&cid, offset, length))?;
+        let reader = run(self.0.reader(&cid, ReadOptions::range(offset, length)))?;
         Ok(Reader::new(OpenReader(RefCell::new(Reading { reader, rest: Bytes::new() }))))
     }
 

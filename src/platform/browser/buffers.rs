@@ -30,11 +30,14 @@ fn place(bytes: &[u8]) -> usize {
     bytes.as_ptr() as usize
 }
 
+/// Views below this size are only copied: each keeps all of its buffer alive, and a copy of them costs little.
+const ADOPTED_BYTES: u32 = 56 * 1024;
+
 /// A copy of the view here. Nobody else may have its buffer.
 pub(crate) fn adopt(view: Uint8Array) -> Bytes {
     let copy = view.to_vec();
-    if copy.is_empty() {
-        return Bytes::new();
+    if view.length() < ADOPTED_BYTES {
+        return copy.into();
     }
     VIEWS.with_borrow_mut(|views| views.insert(place(&copy), view));
     Bytes::from_owner(Adopted(copy))

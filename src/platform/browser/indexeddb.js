@@ -7,8 +7,8 @@
 
 /** Blocks from this size on are large: values from 64 KiB on cost a file of their own in Chromium. */
 const LARGE_BYTES = 56 * 1024;
-/** Most bytes of large blocks in one record: reading four leaves of 1 MiB at once is twice as fast as one by one. */
-const BLOB_BYTES = 4 * 1024 * 1024;
+/** Most bytes in one record of large blocks: reading four leaves of 1 MiB at once is twice as fast as one by one. */
+const BLOB_BYTES = 4 * 1024 * 1024 + 4096;
 /** Most blocks in one record, should they be tiny. */
 const MAX_KEYS = 256;
 /**
@@ -18,8 +18,8 @@ const MAX_KEYS = 256;
 const MAX_BLOB_BYTES = 128 * 1024 * 1024;
 /** Records of Blobs that are remembered: looking one up costs as much as reading a tenth of it. */
 const MAX_RECENT = 64;
-/** Records written anew at a time by `flush`. */
-const FLUSHED = 8;
+/** What a key takes in a record, besides the block. */
+const KEY_BYTES = 64;
 
 /** The schema, step by step: a database of version n has gone through the first n. Steps are only ever added. */
 export const STEPS = [
@@ -45,7 +45,6 @@ export function openDatabase(name, steps = STEPS) {
     request.onsuccess = () => {
       const database = request.result;
       database.recent = new Recent(name);
-      database.unsynced = [];
       // A newer version in another tab may upgrade it; every call here then fails, and says why.
       database.onversionchange = () => {
         database.outdated = true;
@@ -64,6 +63,7 @@ export function closeDatabase(database) {
 /** Of each key its bytes and its record's place, one after the other, or twice undefined. */
 export async function readBlocks(database, keys) {
   const { recent } = database;
+  const { generation } = recent;
   const known = keys.map((key) => recent.get(key));
   if (!known.includes(undefined)) {
     try {
@@ -77,7 +77,7 @@ export async function readBlocks(database, keys) {
   const first = await answer(index.get(keys[0]));
   const found = keys.map((key) => (first && position(first, key) >= 0 ? first : undefined));
   const records = await Promise.all(keys.map((key, at) => found[at] ?? (at > 0 ? answer(index.get(key)) : undefined)));
-  new Set(records).forEach((record) => recent.add(record));
+  new Set(records).forEach((record) => recent.add(record, generation));
   // Blobs are read after the transaction: to wait for them inside would end it.
   return contents(records, keys);
 }
@@ -95,9 +95,13 @@ async function contents(records, keys) {
     const from = Math.min(...wanted.map(({ part }) => offsets[part]));
     const to = Math.max(...wanted.map(({ part }) => offsets[part + 1]));
     const bytes = await slice(record.value, from, to);
+    const given = new Set();
     for (const { at, part } of wanted) {
-      values[2 * at] = bytes.subarray(offsets[part] - from, offsets[part + 1] - from);
+      const view = bytes.subarray(offsets[part] - from, offsets[part + 1] - from);
+      // Whoever gets it may give its memory away: the same block asked for twice has it twice.
+      values[2 * at] = given.has(part) ? view.slice() : view;
       values[2 * at + 1] = record.place;
+      given.add(part);
     }
   });
   await Promise.all(all);
@@ -106,6 +110,8 @@ async function contents(records, keys) {
 
 /** The records of Blobs read last: with these at hand, a read needs no transaction. */
 class Recent {
+  /** Counts what was dropped: a record that was read before may be gone. */
+  generation = 0;
   #records = new Map();
   #order = [];
   #channel;
@@ -121,8 +127,9 @@ class Recent {
     return this.#records.get(text(key));
   }
 
-  add(record) {
-    if (this.#channel === undefined || !(record?.value instanceof Blob)) return;
+  add(record, generation) {
+    const outdated = this.#channel === undefined || generation !== this.generation;
+    if (outdated || !(record?.value instanceof Blob)) return;
     for (const key of record.keys) this.#records.set(text(key), record);
     this.#order.push(record);
     if (this.#order.length <= MAX_RECENT) return;
@@ -130,6 +137,7 @@ class Recent {
   }
 
   clear() {
+    this.generation += 1;
     this.#records.clear();
     this.#order = [];
   }
@@ -143,6 +151,7 @@ class Recent {
   close() {
     this.clear();
     this.#channel?.close();
+    this.#channel = undefined;
   }
 }
 
@@ -160,7 +169,8 @@ export async function readLog(database, after) {
 
 /** Replaces the log up to a place by one entry that says the same, unless somebody has written since. */
 export async function compactLog(database, upTo, entry) {
-  const transaction = begin(database, ['log'], 'readwrite');
+  // Its one entry may lie in a file of its own, and the others go with it.
+  const transaction = begin(database, ['log'], 'readwrite', { durability: 'strict' });
   const log = transaction.objectStore('log');
   const later = await answer(log.count(IDBKeyRange.lowerBound(upTo, true)));
   if (later === 0) {
@@ -179,26 +189,25 @@ export async function writeCommit(database, memory, keys, spans, drops, aside, p
   // The memory may grow, and its contents go, as soon as this function first waits: the copies are made here.
   const views = keys.map((_, at) => new Uint8Array(memory.buffer, spans[2 * at], spans[2 * at + 1]));
   const packs = packed(keys, views, blobs);
-  const large = packs.some(({ value }) => value instanceof Blob);
-  // The file of a Blob is synced with the transaction that writes it, or not at all.
-  const options = { durability: strict && (large || !ahead) ? 'strict' : 'relaxed' };
+  const inBlobs = packs.some(({ value }) => value instanceof Blob);
+  // Chromium gives large values a file, which it syncs with the transaction that writes it, or not at all: neither a later
+  // strict one nor `flush` would. A drop may write what is left of a Blob.
+  const large = views.some((view) => view.length >= LARGE_BYTES) || record?.length >= LARGE_BYTES / 2;
+  const drop = drops.length + aside.length > 0;
+  const options = { durability: large || drop || (strict && !ahead) ? 'strict' : 'relaxed' };
   const transaction = begin(database, ['blocks', 'log'], 'readwrite', options);
   const done = committed(transaction);
   done.catch(() => {}); // reported below, where it is awaited
   const entry = { record, whole: false, blocks: 0, bytes: 0, quarantined: 0 };
   let entries = [];
   let present;
-  const added = [];
   try {
     const blocks = transaction.objectStore('blocks');
     const index = blocks.index('keys');
     await dropAll(blocks, index, drops, aside, places, entry);
     present = await Promise.all(keys.map((key) => answer(index.getKey(key))));
     const absent = new Set(keys.filter((_, at) => present[at] === undefined));
-    for (const pack of packs) {
-      const request = add(blocks, without(pack, (key) => !absent.has(key)), entry);
-      if (request && !strict && pack.value instanceof Blob) added.push(request);
-    }
+    for (const pack of packs) add(blocks, without(pack, (key) => !absent.has(key)), entry);
     // A strict commit always writes something, so that the browser has something to sync: that is how to flush.
     const changes = record !== undefined || entry.blocks !== 0 || entry.quarantined !== 0;
     if (changes || (strict && !ahead)) entries = await enter(transaction.objectStore('log'), entry, after);
@@ -212,28 +221,10 @@ export async function writeCommit(database, memory, keys, spans, drops, aside, p
     }
     const reason = transaction.error ?? error;
     // There may have been no room for the Blobs only: the caller tries again without.
-    throw large && reason.name !== 'QuotaExceededError' ? failure('blobs', reason.message) : reason;
+    throw inBlobs && reason.name !== 'QuotaExceededError' ? failure('blobs', reason.message) : reason;
   }
-  database.unsynced.push(...added.map((request) => request.result));
-  if (drops.length + aside.length > 0) database.recent.dropped();
+  if (drop) database.recent.dropped();
   return { entries, present: Uint8Array.from(present, (place) => Number(place !== undefined)) };
-}
-
-/** Writes Blobs whose files were not synced anew, so that they are. */
-export async function syncBlobs(database) {
-  const { unsynced } = database;
-  while (unsynced.length > 0) {
-    const places = unsynced.slice(0, FLUSHED);
-    const transaction = begin(database, ['blocks'], 'readwrite', { durability: 'strict' });
-    const blocks = transaction.objectStore('blocks');
-    const done = committed(transaction);
-    done.catch(() => {}); // seen below
-    for (const record of await Promise.all(places.map((place) => answer(blocks.get(place))))) {
-      if (record !== undefined) blocks.put(record);
-    }
-    await done;
-    unsynced.splice(0, places.length);
-  }
 }
 
 /** Adds an entry to the log, and gives it with those before it that the caller has not seen. */
@@ -274,10 +265,10 @@ async function dropAll(blocks, index, drops, aside, asidePlaces, entry) {
 }
 
 function add(blocks, record, entry) {
-  if (record.keys.length === 0) return undefined;
+  if (record.keys.length === 0) return;
   entry.blocks += record.keys.length;
   entry.bytes += sum(record.lengths);
-  return blocks.add(record);
+  blocks.add(record);
 }
 
 /** Bytes of the Blobs made here and not yet collected. */
@@ -314,10 +305,10 @@ function groups(places, views, limit) {
   const all = [];
   let room = 0;
   for (const at of places) {
-    room -= views[at].length;
+    room -= views[at].length + KEY_BYTES;
     if (all.length === 0 || room < 0 || all.at(-1).length === MAX_KEYS) {
       all.push([]);
-      room = limit - views[at].length;
+      room = limit - views[at].length - KEY_BYTES;
     }
     all.at(-1).push(at);
   }

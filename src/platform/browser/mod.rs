@@ -87,9 +87,6 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = compactLog)]
     pub(crate) async fn compact_log(database: &JsValue, up_to: f64, entry: JsValue) -> Result<JsValue, JsValue>;
 
-    #[wasm_bindgen(catch, js_name = syncBlobs)]
-    pub(crate) async fn sync_blobs(database: &JsValue) -> Result<JsValue, JsValue>;
-
     #[wasm_bindgen(catch, js_name = writeCommit)]
     async fn write_commit(
         database: &JsValue,

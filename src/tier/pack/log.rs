@@ -228,7 +228,14 @@ impl<'a> Appender<'a> {
         if self.log.segment(next).await?.len()? > 0 {
             return Err(in_use()); // begun by another owner: what is in it is not ours to wipe
         }
-        self.file = self.log.create(next).await?;
+        self.file = match self.log.create(next).await {
+            Ok(file) => file,
+            Err(error) => {
+                // Left there, it would look like another owner's.
+                let _ = self.log.remove(next).await;
+                return Err(error);
+            }
+        };
         self.at = Position { segment: next, offset: FIRST_FRAME };
         self.synced = self.at;
         self.gathered_at = self.at.offset;

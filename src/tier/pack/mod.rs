@@ -442,7 +442,10 @@ impl Tier for PackTier {
         if end == sealed {
             // Nothing was written here; what an earlier owner wrote may not be durable yet.
             if synced < end {
-                self.log.segment(end.segment).await?.sync().inspect_err(|error| self.give_up(error))?;
+                let unsynced = synced.segment..=end.segment;
+                for number in self.log.segments().await?.into_iter().filter(|number| unsynced.contains(number)) {
+                    self.log.segment(number).await?.sync().inspect_err(|error| self.give_up(error))?;
+                }
                 self.state.borrow_mut().synced = end;
             }
             return Ok(());

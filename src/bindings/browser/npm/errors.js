@@ -15,6 +15,7 @@ export class InvalidCidError extends StorageError {}
 export class InvalidArgumentError extends StorageError {}
 export class NotFoundError extends StorageError {}
 export class NotAvailableOfflineError extends StorageError {}
+export class UnavailableError extends StorageError {}
 export class IntegrityError extends StorageError {}
 export class QuotaExceededError extends StorageError {}
 export class CorruptError extends StorageError {}
@@ -29,6 +30,7 @@ const CLASSES = {
   'invalid-argument': InvalidArgumentError,
   'not-found': NotFoundError,
   'not-available-offline': NotAvailableOfflineError,
+  unavailable: UnavailableError,
   integrity: IntegrityError,
   'quota-exceeded': QuotaExceededError,
   corrupt: CorruptError,

@@ -93,7 +93,7 @@ export interface BackendReport {
 }
 
 /** Why a storage may not use the network. */
-export type OfflineReason = 'no-remotes' | 'force-fallback' | 'disabled' | 'no-network';
+export type OfflineReason = 'no-remotes' | 'force-fallback' | 'disabled' | 'no-network' | 'requested' | 'disconnected';
 
 export interface Status {
   backends: BackendReport[];
@@ -207,6 +207,7 @@ export class StorageError extends Error {
     | 'invalid-argument'
     | 'not-found'
     | 'not-available-offline'
+    | 'unavailable'
     | 'integrity'
     | 'quota-exceeded'
     | 'corrupt'
@@ -229,6 +230,12 @@ export class NotFoundError extends StorageError {
 export class NotAvailableOfflineError extends StorageError {
   readonly cid: string;
   readonly reason: OfflineReason;
+}
+/** It is not held locally, and no remote gave it. */
+export class UnavailableError extends StorageError {
+  readonly cid: string;
+  /** Who was asked, and what went wrong there. */
+  readonly attempts: { readonly remote: string; readonly reason: string }[];
 }
 /** Bytes offered do not hash to their CID; nothing was stored. */
 export class IntegrityError extends StorageError {

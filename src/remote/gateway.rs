@@ -1,0 +1,133 @@
+//! A trustless HTTP gateway (IPFS specification `http-gateways/trustless-gateway`): it gives blocks and CARs, and nothing
+//! that has to be believed.
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+
+use super::{Failure, Remote, Scope, Wanted};
+use crate::{
+    block::{Cid, MAX_BLOCK_BYTES},
+    error::{Error, Result as Outcome},
+    platform::http::{Body, Http, Method, Request, Response},
+};
+
+const RAW: &str = "application/vnd.ipld.raw";
+const CAR: &str = "application/vnd.ipld.car";
+
+/// The empty block, inlined in its CID: every gateway has it.
+const PROBE: &str = "bafkqaaa";
+
+/// A gateway at a URL.
+pub struct Gateway {
+    http: Rc<dyn Http>,
+    /// Without a slash at its end.
+    url: String,
+}
+
+impl Gateway {
+    /// A gateway at `url`, such as `https://example.org` or `http://127.0.0.1:8080`.
+    pub fn new(http: Rc<dyn Http>, url: &str) -> Outcome<Self> {
+        Ok(Gateway { http, url: base_url(url)? })
+    }
+
+    async fn get(&self, path: &str, accept: String, kind: &str) -> Result<Response, Failure> {
+        let url = format!("{}/ipfs/{path}", self.url);
+        let request = Request { method: Method::Get, url, headers: vec![("accept", accept)], body: None };
+        let response = accepted(self.http.send(request).await?)?;
+        let given = response.header("content-type").unwrap_or_default();
+        if given.split(';').next().map(str::trim) == Some(kind) {
+            Ok(response)
+        } else {
+            Err(Failure::Unsupported(format!("asked for {kind}, it gives {given:?}")))
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Remote for Gateway {
+    fn name(&self) -> &str {
+        &self.url
+    }
+
+    fn kind(&self) -> &'static str {
+        "gateway"
+    }
+
+    async fn block(&self, cid: &Cid) -> Result<Bytes, Failure> {
+        let response = self.get(&format!("{cid}?format=raw"), RAW.into(), RAW).await?;
+        collect(response, MAX_BLOCK_BYTES).await
+    }
+
+    async fn car(&self, wanted: &Wanted) -> Result<Box<dyn Body>, Failure> {
+        let scope = match &wanted.scope {
+            Scope::All => "dag-scope=all".into(),
+            // The range is inclusive; an empty one still needs the way to it.
+            Scope::Bytes(range) => {
+                format!(
+                    "dag-scope=entity&entity-bytes={}:{}",
+                    range.start,
+                    range.end.saturating_sub(1).max(range.start)
+                )
+            }
+        };
+        let path = format!("{}?format=car&{scope}&car-version=1&car-order=dfs&car-dups=n", wanted.cid);
+        Ok(self.get(&path, format!("{CAR}; version=1; order=dfs; dups=n"), CAR).await?.body)
+    }
+
+    async fn probe(&self) -> Result<(), Failure> {
+        self.get(&format!("{PROBE}?format=raw"), RAW.into(), RAW).await.map(drop)
+    }
+}
+
+/// A base for paths, without a slash at its end.
+pub(super) fn base_url(url: &str) -> Outcome<String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let whole = rest.is_some_and(|rest| {
+        let host = rest.split('/').next().unwrap_or_default();
+        !host.is_empty() && rest.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '@' | '\\'))
+    });
+    if !whole {
+        return Err(Error::InvalidArgument(format!(
+            "{url:?} is no base URL of a remote: http:// or https://, a host, perhaps a path; no query, no credentials"
+        )));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// What a status other than success means.
+pub(super) fn accepted(response: Response) -> Result<Response, Failure> {
+    let status = response.status;
+    Err(match status {
+        200 => return Ok(response),
+        404 | 410 | 412 => Failure::NotFound,
+        429 | 503 => Failure::Busy(retry_after(&response)),
+        406 | 415 | 501 => Failure::Unsupported(format!("status {status}")),
+        500.. => Failure::Unreachable(format!("status {status}")),
+        _ => Failure::Refused(format!("status {status}")),
+    })
+}
+
+/// `Retry-After` in seconds; its other form, a date, is left to the usual waiting.
+fn retry_after(response: &Response) -> Option<u64> {
+    response.header("retry-after")?.trim().parse::<u64>().ok().map(|seconds| seconds.saturating_mul(1000))
+}
+
+/// A body that must not be longer than `most`, nor shorter than it says.
+pub(super) async fn collect(mut response: Response, most: usize) -> Result<Bytes, Failure> {
+    // What was compressed on the way has another length than it says.
+    let plain = response.header("content-encoding").is_none_or(|encoding| encoding == "identity");
+    let stated = response.header("content-length").filter(|_| plain).and_then(|length| length.parse::<usize>().ok());
+    let mut whole = BytesMut::new();
+    while let Some(bytes) = response.body.next().await? {
+        if whole.len() + bytes.len() > most {
+            return Err(Failure::Broken(format!("more than {most} bytes")));
+        }
+        whole.extend_from_slice(&bytes);
+    }
+    match stated.filter(|stated| *stated != whole.len()) {
+        Some(stated) => Err(Failure::Broken(format!("{} bytes where it says {stated}", whole.len()))),
+        None => Ok(whole.freeze()),
+    }
+}

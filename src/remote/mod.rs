@@ -1,0 +1,100 @@
+//! Elsewhere: who may have what is not held here. What a remote gives is bytes; that they are what was asked for is proven
+//! by whoever stores them.
+
+mod gateway;
+mod health;
+mod router;
+
+use std::{fmt, ops::Range};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use self::{
+    gateway::Gateway,
+    health::{Health, State},
+    router::{Answer, Attempt, Begun, Patience, Remotes},
+};
+use crate::{block::Cid, platform::http::Body};
+
+/// What is asked for with one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The root of it.
+    pub cid: Cid,
+    /// How much of what is below it.
+    pub scope: Scope,
+}
+
+/// How much of a DAG is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it.
+    All,
+    /// The blocks of a file that hold these bytes of it.
+    Bytes(Range<u64>),
+}
+
+/// Why a remote did not give what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It does not have it.
+    NotFound,
+    /// It asks for patience, perhaps for so many milliseconds.
+    Busy(Option<u64>),
+    /// It refuses, for good.
+    Refused(String),
+    /// It does not speak this form.
+    Unsupported(String),
+    /// What it sent is not what was asked for: its bytes do not hash to their CID, or nobody wanted them.
+    Lied(String),
+    /// What it sent cannot be read, or ended too early.
+    Broken(String),
+    /// It sent nothing for too long.
+    Silent,
+    /// It cannot be reached, or failed itself.
+    Unreachable(String),
+}
+
+impl Failure {
+    /// Whether asking again may help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Failure::Busy(_) | Failure::Broken(_) | Failure::Silent | Failure::Unreachable(_))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::NotFound => f.write_str("it does not have it"),
+            Failure::Busy(None) => f.write_str("it is busy"),
+            Failure::Busy(Some(wait)) => write!(f, "it is busy, and asks to wait for {wait} ms"),
+            Failure::Refused(why) => write!(f, "it refuses: {why}"),
+            Failure::Unsupported(what) => write!(f, "it does not offer this: {what}"),
+            Failure::Lied(what) => write!(f, "it sent what was not asked for: {what}"),
+            Failure::Broken(how) => write!(f, "its answer cannot be used: {how}"),
+            Failure::Silent => f.write_str("it sent nothing for too long"),
+            Failure::Unreachable(why) => write!(f, "it cannot be reached: {why}"),
+        }
+    }
+}
+
+/// A place that may have blocks.
+#[async_trait(?Send)]
+pub trait Remote {
+    /// What to call it: its URL where it has one.
+    fn name(&self) -> &str;
+
+    /// What kind it is: `gateway`, `kubo`, `helia`, `component`.
+    fn kind(&self) -> &'static str;
+
+    /// The bytes of one block. They are not verified.
+    async fn block(&self, cid: &Cid) -> Result<Bytes, Failure>;
+
+    /// A CAR of what is wanted: parents before children, each block once. [`Failure::Unsupported`] from a remote that gives
+    /// single blocks only.
+    async fn car(&self, wanted: &Wanted) -> Result<Box<dyn Body>, Failure>;
+
+    /// Asks it for the least thing it can be asked for.
+    async fn probe(&self) -> Result<(), Failure>;
+}

@@ -1,0 +1,428 @@
+//! Getting what is not held here: one session for each file or DAG that is read.
+//!
+//! A session asks for what is missing in as few requests as it can: a CAR of the missing part of the file or DAG, single
+//! blocks where nobody speaks CAR. Every block is proven and stored before anybody reads it, and only blocks that something
+//! proven links to are taken: a remote that sends others is struck out.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+    rc::Rc,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future;
+
+use super::blocks::Blocks;
+use crate::{
+    block::{self, Block, Cid, Codec, Key},
+    car::{CarDecoder, Item},
+    dag,
+    error::{Error, OfflineReason, Result},
+    hash::Hasher,
+    remote::{Attempt, Begun, Failure, Remotes, Scope, Wanted},
+    tier::{Commit, Durability, Turn},
+    unixfs::BlockSource,
+};
+
+/// Blocks are proven and stored when this many bytes of them have come: enough to hash several at once.
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
+
+/// Bytes of blocks that are held already and that a CAR may bring along: the way from its root to what is missing.
+const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
+
+/// So many leaves in a row are asked for one by one; more of them as a CAR.
+const FEW_LEAVES: usize = 2;
+
+/// Requests that brought nothing, one after the other, before a session gives up.
+const MAX_BARREN: u32 = 6;
+
+/// What a session shares with the store.
+pub struct Fetcher {
+    pub blocks: Rc<Blocks>,
+    pub hasher: Rc<dyn Hasher>,
+    pub remotes: Rc<Remotes>,
+    pub durability: Durability,
+}
+
+/// Told after each batch of blocks.
+pub type OnFetched = Rc<dyn Fn(&Fetched)>;
+
+/// What a session has got so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Blocks stored.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The remote that gave the last of them.
+    pub remote: String,
+}
+
+/// One file or DAG being fetched.
+pub struct Session {
+    fetcher: Rc<Fetcher>,
+    root: Cid,
+    /// The bytes wanted, if it is read as a file.
+    range: Option<Range<u64>>,
+    /// What the reader has seen that it will need, by its place in the file.
+    expected: RefCell<BTreeMap<u64, (Cid, u64)>>,
+    stream: RefCell<Option<Stream>>,
+    /// Nobody gives CARs.
+    single: Cell<bool>,
+    barren: Cell<u32>,
+    attempts: RefCell<Vec<Attempt>>,
+    fetched: RefCell<Fetched>,
+    listeners: RefCell<Vec<OnFetched>>,
+    step: Turn<Result<()>>,
+}
+
+/// A CAR on its way.
+struct Stream {
+    from: usize,
+    remote: String,
+    body: Begun,
+    decoder: CarDecoder,
+    /// What proven blocks of it link to and did not come yet.
+    wanted: HashSet<Cid>,
+    held_bytes: usize,
+    ended: bool,
+}
+
+impl Session {
+    /// A session for what is below `root`, or for a range of a file.
+    pub fn new(fetcher: Rc<Fetcher>, root: Cid, range: Option<Range<u64>>) -> Self {
+        Session {
+            fetcher,
+            root,
+            range,
+            expected: RefCell::default(),
+            stream: RefCell::default(),
+            single: Cell::new(false),
+            barren: Cell::new(0),
+            attempts: RefCell::default(),
+            fetched: RefCell::default(),
+            listeners: RefCell::default(),
+            step: Turn::default(),
+        }
+    }
+
+    /// Tells one more of what comes.
+    pub fn listen(&self, on_fetched: Option<OnFetched>) {
+        self.listeners.borrow_mut().extend(on_fetched);
+    }
+
+    /// What it has got so far.
+    pub fn fetched(&self) -> Fetched {
+        self.fetched.borrow().clone()
+    }
+
+    /// Returns when all of these are held.
+    pub async fn fetch(self: &Rc<Self>, cids: &[Cid]) -> Result<()> {
+        loop {
+            let missing = self.missing(cids).await?;
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let session = self.clone();
+            self.step.join_or_begin(async move { session.advance(missing).await }).await?;
+        }
+    }
+
+    async fn missing(&self, cids: &[Cid]) -> Result<Vec<Cid>> {
+        let (cids, keys): (Vec<Cid>, Vec<Key>) = cids.iter().filter_map(|cid| Some((*cid, block::key(cid)?))).unzip();
+        let held = self.fetcher.blocks.has(&keys).await?;
+        Ok(cids.into_iter().zip(held).filter(|(_, held)| !held).map(|(cid, _)| cid).collect())
+    }
+
+    /// One step towards having these: a batch of a CAR, or the single blocks.
+    async fn advance(&self, missing: Vec<Cid>) -> Result<()> {
+        let Some(first) = missing.first().copied() else { return Ok(()) };
+        if self.barren.get() >= MAX_BARREN {
+            return Err(self.unavailable(first));
+        }
+        let stream = self.stream.take();
+        let stream = match stream {
+            Some(stream) => Some(stream),
+            None => self.open(first).await?,
+        };
+        let Some(mut stream) = stream else { return self.get_single(missing).await };
+        match self.batch(&mut stream).await? {
+            Ok(0) => self.barren.set(self.barren.get() + 1),
+            Ok(_) => {}
+            Err(failure) => {
+                self.barren.set(self.barren.get() + 1);
+                self.attempts.borrow_mut().push(self.fetcher.remotes.failed(stream.from, failure));
+                return Ok(());
+            }
+        }
+        if !stream.ended {
+            self.stream.replace(Some(stream));
+        } else if !self.missing(&[first]).await?.is_empty() {
+            self.barren.set(self.barren.get() + 1);
+            let failure = Failure::Broken("its CAR ended before all of it had come".into());
+            self.attempts.borrow_mut().push(self.fetcher.remotes.failed(stream.from, failure));
+        }
+        Ok(())
+    }
+
+    /// A CAR with what is missing from `first` on; none if single blocks are the better way, or the only one.
+    async fn open(&self, first: Cid) -> Result<Option<Stream>> {
+        if self.single.get() {
+            return Ok(None);
+        }
+        let Some(wanted) = self.plan(first).await? else { return Ok(None) };
+        let answer = match self.fetcher.remotes.car(&wanted).await {
+            Ok(answer) => answer,
+            Err(attempts) => {
+                let single = attempts.iter().any(|attempt| matches!(attempt.failure, Failure::Unsupported(_)));
+                self.attempts.borrow_mut().extend(attempts);
+                self.single.set(single);
+                return if single { Ok(None) } else { Err(self.unavailable(first)) };
+            }
+        };
+        Ok(Some(Stream {
+            from: answer.from,
+            remote: self.fetcher.remotes.name(answer.from),
+            body: answer.value,
+            decoder: CarDecoder::new(),
+            wanted: HashSet::from([wanted.cid]),
+            held_bytes: 0,
+            ended: false,
+        }))
+    }
+
+    /// What to ask for: of a file the bytes that are missing in a row, of another DAG all below the missing node.
+    async fn plan(&self, first: Cid) -> Result<Option<Wanted>> {
+        let Some(range) = &self.range else {
+            let leaf = Codec::of(&first)? == Codec::Raw && first != self.root;
+            return Ok((!leaf).then_some(Wanted { cid: first, scope: Scope::All }));
+        };
+        if first == self.root {
+            return Ok(Some(Wanted { cid: first, scope: Scope::Bytes(range.clone()) }));
+        }
+        let later: Vec<(u64, Cid, u64)> = {
+            let expected = self.expected.borrow();
+            let start = expected.iter().find(|(_, (cid, _))| *cid == first).map(|(start, _)| *start);
+            let later = start.into_iter().flat_map(|start| expected.range(start..));
+            later.map(|(start, (cid, end))| (*start, *cid, *end)).collect()
+        };
+        let cids: Vec<Cid> = later.iter().map(|(_, cid, _)| *cid).collect();
+        let missing: HashSet<Cid> = self.missing(&cids).await?.into_iter().collect();
+        let run: Vec<_> = later.iter().take_while(|(_, cid, _)| missing.contains(cid)).collect();
+        let (Some((start, ..)), Some((_, _, end))) = (run.first(), run.last()) else { return Ok(None) };
+        let leaves = run.iter().all(|(_, cid, _)| cid.codec() == Codec::Raw.code());
+        if leaves && run.len() <= FEW_LEAVES {
+            return Ok(None);
+        }
+        // What is not known yet of the file lies behind what is: if all of that is missing, so perhaps is the rest.
+        let end = if run.len() == later.len() { range.end } else { (*end).min(range.end) };
+        Ok(Some(Wanted { cid: self.root, scope: Scope::Bytes((*start).max(range.start)..end) }))
+    }
+
+    /// Proves and stores the next blocks of a CAR; how many of them were new. What came before a failure is kept.
+    async fn batch(&self, stream: &mut Stream) -> Result<Result<usize, Failure>> {
+        let (claims, mut failure) = self.receive(stream).await;
+        let mut fresh: Vec<Block> = Vec::with_capacity(claims.len());
+        let mut seen = HashSet::new();
+        for proven in Block::verify(self.fetcher.hasher.as_ref(), claims).await? {
+            match self.take(stream, proven, &seen).await? {
+                Ok(block) => {
+                    seen.extend(block.iter().map(|block| *block.cid()));
+                    fresh.extend(block);
+                }
+                Err(lie) => {
+                    failure = Some(lie);
+                    break;
+                }
+            }
+        }
+        let new = self.store(fresh, &stream.remote).await?;
+        Ok(failure.map_or(Ok(new), Err))
+    }
+
+    /// Whole blocks as they came, about a batch of them, and what went wrong after them.
+    async fn receive(&self, stream: &mut Stream) -> (Vec<(Cid, Bytes)>, Option<Failure>) {
+        let mut claims = Vec::new();
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES {
+            match stream.decoder.next_item() {
+                Ok(Some(Item::Header(_))) => {}
+                Ok(Some(Item::Block(cid, block))) => {
+                    if let Err(error) = block::check(&cid) {
+                        return (claims, Some(Failure::Lied(error.to_string())));
+                    }
+                    bytes += block.len();
+                    claims.push((cid, block));
+                }
+                Ok(None) => match self.fetcher.remotes.next(stream.from, &mut stream.body).await {
+                    Ok(Some(piece)) => stream.decoder.push(&piece),
+                    Ok(None) => {
+                        stream.ended = true;
+                        let cut = stream.decoder.finish().err().map(|cut| Failure::Broken(cut.to_string()));
+                        return (claims, cut);
+                    }
+                    Err(failure) => return (claims, Some(failure)),
+                },
+                Err(malformed) => return (claims, Some(Failure::Broken(malformed.to_string()))),
+            }
+        }
+        (claims, None)
+    }
+
+    /// A block of a CAR, if it is proven and wanted; none if it is held and was only on the way.
+    async fn take(
+        &self,
+        stream: &mut Stream,
+        proven: Result<Block>,
+        seen: &HashSet<Cid>,
+    ) -> Result<Result<Option<Block>, Failure>> {
+        let block = match proven {
+            Ok(block) => block,
+            Err(Error::Integrity(cid)) => return Ok(Err(Failure::Lied(format!("bytes that do not hash to {cid}")))),
+            Err(error) => return Err(error),
+        };
+        let cid = *block.cid();
+        let asked = stream.wanted.remove(&cid);
+        let held = match block::key(&cid).filter(|_| !seen.contains(&cid)) {
+            Some(key) => self.fetcher.blocks.has(&[key]).await?.first() == Some(&true),
+            None => true,
+        };
+        if held {
+            stream.held_bytes += block.bytes().len();
+            if stream.held_bytes > MAX_HELD_BYTES {
+                return Ok(Err(Failure::Broken("it sends over and over what is held here".into())));
+            }
+        } else if !asked {
+            return Ok(Err(Failure::Lied(format!("{cid}, which nothing asked for links to"))));
+        }
+        if asked {
+            // A codec without known links has none to follow.
+            stream.wanted.extend(dag::links(&block).unwrap_or_default());
+        }
+        Ok(Ok((!held).then_some(block)))
+    }
+
+    /// Single blocks, all at once: there are only as many as a reader asks for ahead.
+    async fn get_single(&self, missing: Vec<Cid>) -> Result<()> {
+        let gets = missing.iter().map(|cid| async move { (*cid, self.fetcher.remotes.block(*cid).await) });
+        for (cid, answer) in future::join_all(gets).await {
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(attempts) => {
+                    self.attempts.borrow_mut().extend(attempts);
+                    return Err(self.unavailable(cid));
+                }
+            };
+            let remote = self.fetcher.remotes.name(answer.from);
+            let proven = Block::verify(self.fetcher.hasher.as_ref(), vec![(cid, answer.value)]).await?.pop();
+            match proven {
+                Some(Ok(block)) => _ = self.store(vec![block], &remote).await?,
+                _ => {
+                    self.barren.set(self.barren.get() + 1);
+                    let failure = Failure::Lied(format!("bytes that do not hash to {cid}"));
+                    self.attempts.borrow_mut().push(self.fetcher.remotes.failed(answer.from, failure));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn store(&self, fresh: Vec<Block>, remote: &str) -> Result<usize> {
+        if fresh.is_empty() {
+            return Ok(0);
+        }
+        let count = fresh.len();
+        let bytes: u64 = fresh.iter().map(|block| block.bytes().len() as u64).sum();
+        let durability = self.fetcher.durability;
+        self.fetcher.blocks.keep(Commit { blocks: fresh, durability, ahead: true, ..Commit::default() }).await?;
+        self.barren.set(0);
+        let fetched = {
+            let mut fetched = self.fetched.borrow_mut();
+            fetched.blocks += count as u64;
+            fetched.bytes += bytes;
+            fetched.remote = remote.to_owned();
+            fetched.clone()
+        };
+        let listeners = self.listeners.borrow().clone();
+        listeners.iter().for_each(|tell| tell(&fetched));
+        Ok(count)
+    }
+
+    fn unavailable(&self, cid: Cid) -> Error {
+        let mut attempts: Vec<(String, String)> = Vec::new();
+        for Attempt { remote, failure } in self.attempts.borrow().iter() {
+            let said = (remote.clone(), failure.to_string());
+            if !attempts.contains(&said) {
+                attempts.push(said);
+            }
+        }
+        Error::Unavailable { cid, attempts }
+    }
+}
+
+/// Blocks from here, or else from elsewhere.
+#[derive(Clone)]
+pub struct Source {
+    blocks: Rc<Blocks>,
+    session: Result<Rc<Session>, OfflineReason>,
+}
+
+impl Source {
+    /// With a session, or with the reason why there is none.
+    pub fn new(blocks: Rc<Blocks>, session: Result<Rc<Session>, OfflineReason>) -> Self {
+        Source { blocks, session }
+    }
+
+    /// The session, if there is one.
+    pub fn session(&self) -> Option<&Rc<Session>> {
+        self.session.as_ref().ok()
+    }
+
+    /// Returns when all of these are held here, whatever a cache may have.
+    pub async fn ensure(&self, cids: &[Cid]) -> Result<()> {
+        match &self.session {
+            Ok(session) => session.fetch(cids).await,
+            Err(reason) => {
+                let (cids, keys): (Vec<Cid>, Vec<Key>) =
+                    cids.iter().filter_map(|cid| Some((*cid, block::key(cid)?))).unzip();
+                let held = self.blocks.has(&keys).await?;
+                match cids.into_iter().zip(held).find(|(_, held)| !held) {
+                    Some((cid, _)) => Err(Error::NotAvailableOffline { cid, reason: *reason }),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl BlockSource for Source {
+    async fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>> {
+        loop {
+            match (self.blocks.blocks(cids).await, &self.session) {
+                // A corrupt copy was set aside, and may be had whole elsewhere.
+                (Err(Error::NotAvailableOffline { .. } | Error::Corrupt { .. }), Ok(session)) => {
+                    session.fetch(cids).await?
+                }
+                (Err(Error::NotAvailableOffline { cid, .. }), Err(reason)) => {
+                    return Err(Error::NotAvailableOffline { cid, reason: *reason });
+                }
+                (done, _) => return done,
+            }
+        }
+    }
+
+    fn expect(&self, parts: &[(Cid, Range<u64>)]) {
+        if let Ok(session) = &self.session {
+            let mut expected = session.expected.borrow_mut();
+            // What lies before is read.
+            if let Some((_, span)) = parts.first() {
+                *expected = expected.split_off(&span.start);
+            }
+            expected.extend(parts.iter().map(|(cid, span)| (span.start, (*cid, span.end))));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Reading one file, wherever its blocks are.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::{
+    Shared,
+    fetch::{OnFetched, Source},
+    sweep,
+};
+use crate::{
+    block::Cid,
+    error::Result,
+    tier::{Commit, Root},
+    unixfs::FileReader,
+};
+
+/// What to read, and how.
+#[derive(Clone, Default)]
+pub struct ReadOptions {
+    /// The first byte.
+    pub offset: u64,
+    /// How many bytes; none: to the end.
+    pub length: Option<u64>,
+    /// Whether this call must not use a network.
+    pub offline: bool,
+    /// Told of what comes from elsewhere.
+    pub on_fetched: Option<OnFetched>,
+}
+
+impl ReadOptions {
+    /// A range.
+    pub fn range(offset: u64, length: Option<u64>) -> Self {
+        ReadOptions { offset, length, ..Self::default() }
+    }
+}
+
+/// A file being read. What comes from elsewhere is kept; a file that was read as a whole is a stored root after it.
+pub struct Reader {
+    shared: Rc<Shared>,
+    cid: Cid,
+    whole: bool,
+    file: FileReader<Source>,
+    source: Source,
+    /// What is fetched is not swept before it is a root's.
+    _open: Option<sweep::Open>,
+}
+
+impl Reader {
+    pub(super) async fn new(shared: Rc<Shared>, cid: Cid, options: ReadOptions) -> Result<Self> {
+        let ReadOptions { offset, length, offline, on_fetched } = options;
+        let end = length.map_or(u64::MAX, |length| offset.saturating_add(length));
+        let source = shared.source(cid, Some(offset..end), offline, on_fetched);
+        let open = match source.session() {
+            Some(_) => Some(sweep::enter(&shared).await),
+            None => None,
+        };
+        let file = FileReader::open(source.clone(), cid, offset, length).await?;
+        let whole = file.remaining() == file.size();
+        let reader = Reader { shared, cid, whole, file, source, _open: open };
+        if reader.remaining() == 0 {
+            reader.settle().await?;
+        }
+        Ok(reader)
+    }
+
+    /// Bytes of the whole file, whatever the range.
+    pub fn size(&self) -> u64 {
+        self.file.size()
+    }
+
+    /// Bytes still to come.
+    pub fn remaining(&self) -> u64 {
+        self.file.remaining()
+    }
+
+    /// The next bytes, as they lie in one block; none at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        let before = self.remaining();
+        let next = self.file.next().await?;
+        if before > 0 && self.remaining() == 0 {
+            self.settle().await?;
+        }
+        Ok(next)
+    }
+
+    /// A file that came from elsewhere is one of this store's now: unpinned, and without a name.
+    async fn settle(&self) -> Result<()> {
+        let fetched = self.source.session().is_some_and(|session| session.fetched().blocks > 0);
+        if !self.whole || !fetched || self.shared.tier.root(&self.cid).await?.is_some() {
+            return Ok(());
+        }
+        let modified = self.shared.clock.now();
+        let root = Root { cid: self.cid, filename: None, size: self.size(), modified, profile: None };
+        let durability = self.shared.options.durability;
+        self.shared.blocks.commit(Commit { set_roots: vec![root], durability, ..Commit::default() }).await.map(drop)
+    }
+}
