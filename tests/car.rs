@@ -14,7 +14,9 @@ fn load(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/vectors/car/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-fn decode(archive: &[u8], piece: usize) -> Result<(Vec<Cid>, Vec<(Cid, Bytes)>), Malformed> {
+type Archive = (Vec<Cid>, Vec<(Cid, Bytes)>);
+
+fn decode(archive: &[u8], piece: usize) -> Result<Archive, Malformed> {
     let mut decoder = CarDecoder::new();
     let (mut roots, mut blocks) = (Vec::new(), Vec::new());
     for piece in archive.chunks(piece) {

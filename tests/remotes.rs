@@ -158,9 +158,11 @@ impl BlockSource for Tape {
         for cid in cids {
             claims.push((*cid, self.origin.block(cid).await.ok_or(Error::NotFound(*cid))?));
         }
-        let mut tape = self.blocks.borrow_mut();
-        let new: Vec<_> = claims.iter().filter(|claim| !tape.contains(claim)).cloned().collect();
-        tape.extend(new);
+        {
+            let mut tape = self.blocks.borrow_mut();
+            let new: Vec<_> = claims.iter().filter(|claim| !tape.contains(claim)).cloned().collect();
+            tape.extend(new);
+        }
         Block::verify(&CpuHasher, claims).await?.into_iter().collect()
     }
 }
