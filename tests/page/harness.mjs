@@ -67,8 +67,8 @@ const PAGE = `<!doctype html><meta charset="utf-8"><title>test</title><input typ
   window.sha = async (bytes) => [...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))].join();
   window.thrown = async (promise) => {
     try { await promise; } catch (error) {
-      const { name, code, message, cid, reason, needed, limit } = error;
-      return { name, code, message, cid, reason, needed, limit, typed: error instanceof kit.StorageError };
+      const { name, code, message, cid, reason, needed, limit, attempts } = error;
+      return { name, code, message, cid, reason, needed, limit, attempts, typed: error instanceof kit.StorageError };
     }
   };
   window.ready = true;

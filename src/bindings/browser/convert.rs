@@ -1,11 +1,15 @@
 //! Between JavaScript's plain values and the facade's types. Names are those of `npm/index.d.ts`.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::{
     error::{Error, OfflineReason},
     hash::HashFunction,
+    platform::browser::{BrowserClock, BrowserHttp, BrowserNetwork},
+    remote::{Gateway, Patience, Remote, Remotes},
     storage::{self, Verification},
     tier::{Durability, StoredRoot},
     unixfs::{self, Profile},
@@ -19,6 +23,7 @@ struct OpenOptions {
     verification: Option<String>,
     force_fallback: bool,
     disabled: bool,
+    remotes: Vec<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -124,8 +129,12 @@ struct Attempt {
     reason: String,
 }
 
+fn gateway(url: &str) -> Result<Rc<dyn Remote>, JsValue> {
+    Ok(Rc::new(Gateway::new(Rc::new(BrowserHttp), url).map_err(Thrown::from)?))
+}
+
 pub fn open_options(value: JsValue) -> Result<storage::OpenOptions, JsValue> {
-    let known = ["layout", "durability", "verification", "forceFallback", "disabled"];
+    let known = ["layout", "durability", "verification", "forceFallback", "disabled", "remotes"];
     let given: OpenOptions = from_js(value, &known)?;
     let durability = match given.durability.as_deref() {
         None | Some("strict") => Durability::Strict,
@@ -144,7 +153,10 @@ pub fn open_options(value: JsValue) -> Result<storage::OpenOptions, JsValue> {
         _ => None,
     };
     let layout = given.layout.map_or(Ok(unixfs::Layout::default()), layout)?;
-    Ok(storage::OpenOptions { layout, durability, verification, offline, ..storage::OpenOptions::default() })
+    let remotes = given.remotes.iter().map(|url| gateway(url)).collect::<Result<Vec<_>, _>>()?;
+    let (clock, network) = (Rc::new(BrowserClock), Rc::new(BrowserNetwork));
+    let remotes = Some(Rc::new(Remotes::new(remotes, clock, network, Patience::default())));
+    Ok(storage::OpenOptions { layout, durability, verification, offline, remotes, ..storage::OpenOptions::default() })
 }
 
 pub fn store_options(value: JsValue) -> Result<storage::StoreOptions, JsValue> {

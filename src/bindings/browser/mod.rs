@@ -91,11 +91,11 @@ impl Engine {
     }
 
     /// Starts reading a file.
-    pub async fn reader(&self, cid: String, offset: f64, length: Option<f64>) -> Outcome<Reader> {
+    pub async fn reader(&self, cid: String, offset: f64, length: Option<f64>, offline: bool) -> Outcome<Reader> {
         let cid = block::parse(&cid).map_err(Thrown::from)?;
         let length = length.map(|length| length as u64);
-        let reader =
-            self.storage.reader(&cid, ReadOptions::range(offset as u64, length)).await.map_err(Thrown::from)?;
+        let options = ReadOptions { offline, ..ReadOptions::range(offset as u64, length) };
+        let reader = self.storage.reader(&cid, options).await.map_err(Thrown::from)?;
         Ok(Reader {
             size: reader.size() as f64,
             remaining: reader.remaining() as f64,

@@ -2,12 +2,14 @@
 //! browser in its own terms; what crosses to them is a call for each transaction or batch, not for each request.
 
 pub(crate) mod buffers;
+mod fetch;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
 
+pub use self::fetch::{BrowserHttp, BrowserNetwork};
 use super::Clock;
 use crate::{
     error::{Error, Result},

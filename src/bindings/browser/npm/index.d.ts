@@ -41,6 +41,11 @@ export interface OpenOptions {
   verification?: 'always' | 'on-first-read' | 'never';
   /** Never use a network, whatever is configured. `globalThis.IPFS_KIT_DISABLE = '1'` does the same. */
   forceFallback?: boolean;
+  /**
+   * Trustless gateways to ask for what is not held here, as base URLs: `https://example.org`. They must allow this page's
+   * origin (CORS). What they send is proven before it is kept.
+   */
+  remotes?: string[];
   /** Where the wasm is, when it does not lie beside the script: a URL, a Response or its bytes. Counts once. */
   module?: RequestInfo | URL | Response | BufferSource | WebAssembly.Module;
 }
@@ -66,6 +71,8 @@ export interface RangeOptions {
   offset?: number;
   /** How many bytes at most. Default: to the end. */
   length?: number;
+  /** Do not use a network for this call: what is not held here fails at once. */
+  offline?: boolean;
 }
 
 /** A stored root. */

@@ -184,7 +184,7 @@ export class Storage {
   }
 
   /** The pieces of a file, and how far each reaches. The first is empty, and says that the file is open. */
-  async *#read(cid, { signal, onProgress, offset = 0, length } = {}) {
+  async *#read(cid, { signal, onProgress, offset = 0, length, offline = false } = {}) {
     signal?.throwIfAborted();
     for (const value of [offset, length ?? 0]) {
       if (!Number.isSafeInteger(value) || value < 0) {
@@ -193,7 +193,7 @@ export class Storage {
         });
       }
     }
-    const opening = call(this.#open().reader(text(cid), offset, length));
+    const opening = call(this.#open().reader(text(cid), offset, length, Boolean(offline)));
     let reading;
     try {
       const reader = await abortable(opening, signal);
