@@ -584,6 +584,30 @@ fn many_callers_share_one_fetch() {
     });
 }
 
+/// Reading what is held keeps no deletion from giving its room back; fetching does, until it is done.
+#[test]
+fn only_fetching_holds_deletions_up() {
+    block_on(async {
+        let world = world(1, OpenOptions::default());
+        let (data, other) = (noise(14, 300_000), noise(15, 50_000));
+        let cid = world.everywhere(&data, small()).await;
+        let here = world.storage.store(other.clone(), small()).await.unwrap().root.cid;
+        let mut reader = world.storage.reader(&here, ReadOptions::default()).await.unwrap();
+        reader.next().await.unwrap();
+        world.storage.delete(&here).await.unwrap();
+        assert_eq!(world.tier.usage().await.unwrap().blocks, 0);
+        drop(reader);
+        let mut reader = world.storage.reader(&cid, ReadOptions::default()).await.unwrap();
+        reader.next().await.unwrap();
+        let here = world.storage.store(data[..50_000].to_vec(), small()).await.unwrap().root.cid;
+        world.storage.delete(&here).await.unwrap();
+        while reader.next().await.unwrap().is_some() {}
+        assert_eq!(world.requests().len(), 1, "what it had fetched was swept");
+        world.time.online.set(false);
+        assert_eq!(world.storage.retrieve(&cid).await.unwrap(), data);
+    });
+}
+
 #[test]
 fn what_comes_is_told() {
     block_on(async {

@@ -15,15 +15,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future;
 
-use super::blocks::Blocks;
+use super::{Shared, blocks::Blocks, sweep};
 use crate::{
     block::{self, Block, Cid, Codec, Key},
     car::{CarDecoder, Item},
     dag,
     error::{Error, OfflineReason, Result},
-    hash::Hasher,
     remote::{Attempt, Begun, Failure, Remotes, Scope, Wanted},
-    tier::{Commit, Durability, Turn},
+    tier::{Commit, Turn},
     unixfs::BlockSource,
 };
 
@@ -38,14 +37,6 @@ const FEW_LEAVES: usize = 2;
 
 /// Requests that brought nothing, one after the other, before a session gives up.
 const MAX_BARREN: u32 = 6;
-
-/// What a session shares with the store.
-pub struct Fetcher {
-    pub blocks: Rc<Blocks>,
-    pub hasher: Rc<dyn Hasher>,
-    pub remotes: Rc<Remotes>,
-    pub durability: Durability,
-}
 
 /// Told after each batch of blocks.
 pub type OnFetched = Rc<dyn Fn(&Fetched)>;
@@ -63,13 +54,16 @@ pub struct Fetched {
 
 /// One file or DAG being fetched.
 pub struct Session {
-    fetcher: Rc<Fetcher>,
+    shared: Rc<Shared>,
+    remotes: Rc<Remotes>,
     root: Cid,
     /// The bytes wanted, if it is read as a file.
     range: Option<Range<u64>>,
     /// What the reader has seen that it will need, by its place in the file.
     expected: RefCell<BTreeMap<u64, (Cid, u64)>>,
     stream: RefCell<Option<Stream>>,
+    /// From the first request on: what comes is not swept before it is a root's.
+    open: RefCell<Option<sweep::Open>>,
     /// Nobody gives CARs.
     single: Cell<bool>,
     barren: Cell<u32>,
@@ -93,13 +87,15 @@ struct Stream {
 
 impl Session {
     /// A session for what is below `root`, or for a range of a file.
-    pub fn new(fetcher: Rc<Fetcher>, root: Cid, range: Option<Range<u64>>) -> Self {
+    pub fn new(shared: Rc<Shared>, remotes: Rc<Remotes>, root: Cid, range: Option<Range<u64>>) -> Self {
         Session {
-            fetcher,
+            shared,
+            remotes,
             root,
             range,
             expected: RefCell::default(),
             stream: RefCell::default(),
+            open: RefCell::default(),
             single: Cell::new(false),
             barren: Cell::new(0),
             attempts: RefCell::default(),
@@ -133,7 +129,7 @@ impl Session {
 
     async fn missing(&self, cids: &[Cid]) -> Result<Vec<Cid>> {
         let (cids, keys): (Vec<Cid>, Vec<Key>) = cids.iter().filter_map(|cid| Some((*cid, block::key(cid)?))).unzip();
-        let held = self.fetcher.blocks.has(&keys).await?;
+        let held = self.shared.blocks.has(&keys).await?;
         Ok(cids.into_iter().zip(held).filter(|(_, held)| !held).map(|(cid, _)| cid).collect())
     }
 
@@ -142,6 +138,10 @@ impl Session {
         let Some(first) = missing.first().copied() else { return Ok(()) };
         if self.barren.get() >= MAX_BARREN {
             return Err(self.unavailable(first));
+        }
+        if self.open.borrow().is_none() {
+            let open = sweep::enter(&self.shared).await;
+            self.open.replace(Some(open));
         }
         let stream = self.stream.take();
         let stream = match stream {
@@ -154,7 +154,7 @@ impl Session {
             Ok(_) => {}
             Err(failure) => {
                 self.barren.set(self.barren.get() + 1);
-                self.attempts.borrow_mut().push(self.fetcher.remotes.failed(stream.from, failure));
+                self.attempts.borrow_mut().push(self.remotes.failed(stream.from, failure));
                 return Ok(());
             }
         }
@@ -163,7 +163,7 @@ impl Session {
         } else if !self.missing(&[first]).await?.is_empty() {
             self.barren.set(self.barren.get() + 1);
             let failure = Failure::Broken("its CAR ended before all of it had come".into());
-            self.attempts.borrow_mut().push(self.fetcher.remotes.failed(stream.from, failure));
+            self.attempts.borrow_mut().push(self.remotes.failed(stream.from, failure));
         }
         Ok(())
     }
@@ -174,7 +174,7 @@ impl Session {
             return Ok(None);
         }
         let Some(wanted) = self.plan(first).await? else { return Ok(None) };
-        let answer = match self.fetcher.remotes.car(&wanted).await {
+        let answer = match self.remotes.car(&wanted).await {
             Ok(answer) => answer,
             Err(attempts) => {
                 let single = attempts.iter().any(|attempt| matches!(attempt.failure, Failure::Unsupported(_)));
@@ -185,7 +185,7 @@ impl Session {
         };
         Ok(Some(Stream {
             from: answer.from,
-            remote: self.fetcher.remotes.name(answer.from),
+            remote: self.remotes.name(answer.from),
             body: answer.value,
             decoder: CarDecoder::new(),
             wanted: HashSet::from([wanted.cid]),
@@ -227,7 +227,7 @@ impl Session {
         let (claims, mut failure) = self.receive(stream).await;
         let mut fresh: Vec<Block> = Vec::with_capacity(claims.len());
         let mut seen = HashSet::new();
-        for proven in Block::verify(self.fetcher.hasher.as_ref(), claims).await? {
+        for proven in Block::verify(self.shared.hasher.as_ref(), claims).await? {
             match self.take(stream, proven, &seen).await? {
                 Ok(block) => {
                     seen.extend(block.iter().map(|block| *block.cid()));
@@ -257,7 +257,7 @@ impl Session {
                     bytes += block.len();
                     claims.push((cid, block));
                 }
-                Ok(None) => match self.fetcher.remotes.next(stream.from, &mut stream.body).await {
+                Ok(None) => match self.remotes.next(stream.from, &mut stream.body).await {
                     Ok(Some(piece)) => stream.decoder.push(&piece),
                     Ok(None) => {
                         stream.ended = true;
@@ -287,7 +287,7 @@ impl Session {
         let cid = *block.cid();
         let asked = stream.wanted.remove(&cid);
         let held = match block::key(&cid).filter(|_| !seen.contains(&cid)) {
-            Some(key) => self.fetcher.blocks.has(&[key]).await?.first() == Some(&true),
+            Some(key) => self.shared.blocks.has(&[key]).await?.first() == Some(&true),
             None => true,
         };
         if held {
@@ -307,7 +307,7 @@ impl Session {
 
     /// Single blocks, all at once: there are only as many as a reader asks for ahead.
     async fn get_single(&self, missing: Vec<Cid>) -> Result<()> {
-        let gets = missing.iter().map(|cid| async move { (*cid, self.fetcher.remotes.block(*cid).await) });
+        let gets = missing.iter().map(|cid| async move { (*cid, self.remotes.block(*cid).await) });
         for (cid, answer) in future::join_all(gets).await {
             let answer = match answer {
                 Ok(answer) => answer,
@@ -316,14 +316,14 @@ impl Session {
                     return Err(self.unavailable(cid));
                 }
             };
-            let remote = self.fetcher.remotes.name(answer.from);
-            let proven = Block::verify(self.fetcher.hasher.as_ref(), vec![(cid, answer.value)]).await?.pop();
+            let remote = self.remotes.name(answer.from);
+            let proven = Block::verify(self.shared.hasher.as_ref(), vec![(cid, answer.value)]).await?.pop();
             match proven {
                 Some(Ok(block)) => _ = self.store(vec![block], &remote).await?,
                 _ => {
                     self.barren.set(self.barren.get() + 1);
                     let failure = Failure::Lied(format!("bytes that do not hash to {cid}"));
-                    self.attempts.borrow_mut().push(self.fetcher.remotes.failed(answer.from, failure));
+                    self.attempts.borrow_mut().push(self.remotes.failed(answer.from, failure));
                 }
             }
         }
@@ -336,8 +336,8 @@ impl Session {
         }
         let count = fresh.len();
         let bytes: u64 = fresh.iter().map(|block| block.bytes().len() as u64).sum();
-        let durability = self.fetcher.durability;
-        self.fetcher.blocks.keep(Commit { blocks: fresh, durability, ahead: true, ..Commit::default() }).await?;
+        let durability = self.shared.options.durability;
+        self.shared.blocks.keep(Commit { blocks: fresh, durability, ahead: true, ..Commit::default() }).await?;
         self.barren.set(0);
         let fetched = {
             let mut fetched = self.fetched.borrow_mut();

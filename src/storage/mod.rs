@@ -21,7 +21,7 @@ use futures_util::lock::Mutex;
 
 use self::{
     blocks::Blocks,
-    fetch::{Fetcher, Session, Source},
+    fetch::{Session, Source},
 };
 pub use self::{
     fetch::{Fetched, OnFetched},
@@ -35,6 +35,7 @@ use crate::{
     error::{Error, OfflineReason, Result},
     hash::Hasher,
     platform::Clock,
+    remote::Remotes,
     tier::{Commit, GroupCommit, Root, StoredRoot, Tier},
 };
 
@@ -69,21 +70,25 @@ struct Shared {
     sweeper: sweep::Sweeper,
     /// Held by calls that look at a root and then change it.
     roots: Mutex<()>,
-    /// None: there are no remotes.
-    fetcher: Option<Rc<Fetcher>>,
     /// What is being fetched, for others who want the same.
     sessions: RefCell<HashMap<Asked, Weak<Session>>>,
 }
 
 impl Shared {
     /// Blocks from here, and for what is below `root` from elsewhere, unless that must not be.
-    fn source(&self, root: Cid, range: Option<Range<u64>>, offline: bool, on_fetched: Option<OnFetched>) -> Source {
-        let session = self.fetcher(offline).map(|fetcher| {
+    fn source(
+        self: &Rc<Self>,
+        root: Cid,
+        range: Option<Range<u64>>,
+        offline: bool,
+        on_fetched: Option<OnFetched>,
+    ) -> Source {
+        let session = self.remotes(offline).map(|remotes| {
             let mut sessions = self.sessions.borrow_mut();
             sessions.retain(|_, session| session.strong_count() > 0);
             let shared = sessions.get(&(root, range.clone())).and_then(Weak::upgrade);
             let session = shared.unwrap_or_else(|| {
-                let session = Rc::new(Session::new(fetcher, root, range.clone()));
+                let session = Rc::new(Session::new(self.clone(), remotes, root, range.clone()));
                 sessions.insert((root, range), Rc::downgrade(&session));
                 session
             });
@@ -93,13 +98,20 @@ impl Shared {
         Source::new(self.blocks.clone(), session)
     }
 
-    fn fetcher(&self, offline: bool) -> Result<Rc<Fetcher>, OfflineReason> {
-        match (self.options.offline, &self.fetcher) {
+    /// The remotes, if they may be asked now.
+    fn remotes(&self, offline: bool) -> Result<Rc<Remotes>, OfflineReason> {
+        match (self.options.offline, &self.options.remotes) {
             (Some(reason), _) => Err(reason),
-            (None, None) => Err(OfflineReason::NoRemotes),
-            (None, Some(_)) if offline => Err(OfflineReason::Requested),
-            (None, Some(fetcher)) if !fetcher.remotes.is_online() => Err(OfflineReason::Disconnected),
-            (None, Some(fetcher)) => Ok(fetcher.clone()),
+            (None, Some(remotes)) if !remotes.is_empty() => {
+                if offline {
+                    Err(OfflineReason::Requested)
+                } else if !remotes.is_online() {
+                    Err(OfflineReason::Disconnected)
+                } else {
+                    Ok(remotes.clone())
+                }
+            }
+            (None, _) => Err(OfflineReason::NoRemotes),
         }
     }
 }
@@ -110,10 +122,6 @@ impl Storage {
         options.layout.check()?;
         let tier = Rc::new(GroupCommit::new(tier));
         let blocks = Rc::new(Blocks::new(tier.clone(), hasher.clone(), &options));
-        let fetcher = options.remotes.clone().filter(|remotes| !remotes.is_empty()).map(|remotes| {
-            let (blocks, hasher, durability) = (blocks.clone(), hasher.clone(), options.durability);
-            Rc::new(Fetcher { blocks, hasher, remotes, durability })
-        });
         let shared = Shared {
             tier,
             blocks,
@@ -122,7 +130,6 @@ impl Storage {
             options,
             sweeper: sweep::Sweeper::default(),
             roots: Mutex::new(()),
-            fetcher,
             sessions: RefCell::default(),
         };
         Ok(Storage { shared: Rc::new(shared) })
@@ -238,7 +245,7 @@ impl Storage {
 
     /// Whether a remote can be used now, by what was seen of it last. A store without remotes says no, and works.
     pub fn is_available(&self) -> bool {
-        self.shared.fetcher(false).is_ok_and(|fetcher| fetcher.remotes.is_available())
+        self.shared.remotes(false).is_ok_and(|remotes| remotes.is_available())
     }
 
     /// Sets the limits of the caches.

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use super::{
     Shared,
     fetch::{OnFetched, Source},
-    sweep,
 };
 use crate::{
     block::Cid,
@@ -43,8 +42,6 @@ pub struct Reader {
     whole: bool,
     file: FileReader<Source>,
     source: Source,
-    /// What is fetched is not swept before it is a root's.
-    _open: Option<sweep::Open>,
 }
 
 impl Reader {
@@ -52,13 +49,9 @@ impl Reader {
         let ReadOptions { offset, length, offline, on_fetched } = options;
         let end = length.map_or(u64::MAX, |length| offset.saturating_add(length));
         let source = shared.source(cid, Some(offset..end), offline, on_fetched);
-        let open = match source.session() {
-            Some(_) => Some(sweep::enter(&shared).await),
-            None => None,
-        };
         let file = FileReader::open(source.clone(), cid, offset, length).await?;
         let whole = file.remaining() == file.size();
-        let reader = Reader { shared, cid, whole, file, source, _open: open };
+        let reader = Reader { shared, cid, whole, file, source };
         if reader.remaining() == 0 {
             reader.settle().await?;
         }

@@ -77,15 +77,15 @@ impl Storage {
         let probe = shared.tier.usage().await;
         let usage = probe.clone().unwrap_or_default();
         let (memory_limit, memory_bytes, memory_hits, memory_misses) = shared.blocks.cache_figures();
-        let fetcher = shared.fetcher(false);
+        let remotes = shared.remotes(false);
         let mut backends = vec![shared.local_report(&probe)];
-        if let Ok(fetcher) = &fetcher {
-            fetcher.remotes.probe().await;
+        if let Ok(remotes) = &remotes {
+            remotes.probe().await;
         }
-        backends.extend(shared.remote_reports(fetcher.as_ref().err().copied()));
+        backends.extend(shared.remote_reports(remotes.as_ref().err().copied()));
         Status {
             backends,
-            local_only: fetcher.err(),
+            local_only: remotes.err(),
             usage,
             disk_limit: shared.blocks.disk_limit(),
             memory_limit,
@@ -99,7 +99,7 @@ impl Storage {
 
 impl Shared {
     fn remote_reports(&self, offline: Option<OfflineReason>) -> Vec<BackendReport> {
-        let reports = self.fetcher.iter().flat_map(|fetcher| fetcher.remotes.reports());
+        let reports = self.options.remotes.iter().flat_map(|remotes| remotes.reports());
         let report = |(name, kind, state, health): (String, &str, State, Health)| {
             let checked = health.last.as_ref().map_or(0, |(when, _)| *when);
             let (state, evidence) = match (offline, &health.lie, &health.last, state) {
