@@ -91,6 +91,8 @@ struct Origin {
     faulty: Cell<usize>,
     requests: RefCell<Vec<String>>,
     sent: Rc<Cell<usize>>,
+    /// Responses that somebody holds.
+    open: Rc<Cell<usize>>,
 }
 
 impl Origin {
@@ -102,6 +104,7 @@ impl Origin {
             faulty: Cell::new(usize::MAX),
             requests: RefCell::default(),
             sent: Rc::default(),
+            open: Rc::default(),
         })
     }
 
@@ -194,6 +197,13 @@ struct Pieces {
     time: Time,
     sent: Rc<Cell<usize>>,
     filler: Bytes,
+    open: Rc<Cell<usize>>,
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        self.open.set(self.open.get() - 1);
+    }
 }
 
 #[async_trait(?Send)]
@@ -239,7 +249,9 @@ impl Http for Wire {
             let headers = vec![("content-type".to_owned(), kind.to_owned())];
             let (time, sent) = (origin.time.clone(), origin.sent.clone());
             let filler = pieces.last().cloned().unwrap_or_default();
-            let body = Pieces { pieces: pieces.into(), fault, time, sent, filler };
+            let open = origin.open.clone();
+            open.set(open.get() + 1);
+            let body = Pieces { pieces: pieces.into(), fault, time, sent, filler, open };
             Ok(Response { status, headers, body: Box::new(body) })
         };
         match fault {
@@ -605,6 +617,27 @@ fn only_fetching_holds_deletions_up() {
         assert_eq!(world.requests().len(), 1, "what it had fetched was swept");
         world.time.online.set(false);
         assert_eq!(world.storage.retrieve(&cid).await.unwrap(), data);
+    });
+}
+
+/// A reader that is let go of in the midst of waiting ends its request, and holds up nothing.
+#[test]
+fn letting_go_ends_a_fetch() {
+    block_on(async {
+        let world = world(1, OpenOptions::default());
+        let cid = world.everywhere(&noise(16, 300_000), small()).await;
+        world.origins[0].fails(Fault::Stall, usize::MAX);
+        let mut reading = Box::pin(world.storage.retrieve(&cid));
+        for _ in 0..1000 {
+            assert!(futures_util::future::poll_immediate(&mut reading).await.is_none());
+        }
+        assert_eq!(world.origins[0].open.get(), 1);
+        drop(reading);
+        assert_eq!(world.origins[0].open.get(), 0, "the request is still open");
+        let before = world.tier.usage().await.unwrap().blocks;
+        let here = world.storage.store(noise(17, 50_000), small()).await.unwrap().root.cid;
+        world.storage.delete(&here).await.unwrap();
+        assert_eq!(world.tier.usage().await.unwrap().blocks, before, "sweeps are still held up");
     });
 }
 

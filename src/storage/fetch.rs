@@ -52,8 +52,14 @@ pub struct Fetched {
     pub remote: String,
 }
 
-/// One file or DAG being fetched.
+/// One file or DAG being fetched, as long as somebody reads it: then what is under way ends.
 pub struct Session {
+    fetch: Rc<Fetch>,
+    step: Turn<Result<()>>,
+}
+
+/// What a session knows and does.
+struct Fetch {
     shared: Rc<Shared>,
     remotes: Rc<Remotes>,
     root: Cid,
@@ -70,7 +76,6 @@ pub struct Session {
     attempts: RefCell<Vec<Attempt>>,
     fetched: RefCell<Fetched>,
     listeners: RefCell<Vec<OnFetched>>,
-    step: Turn<Result<()>>,
 }
 
 /// A CAR on its way.
@@ -88,7 +93,7 @@ struct Stream {
 impl Session {
     /// A session for what is below `root`, or for a range of a file.
     pub fn new(shared: Rc<Shared>, remotes: Rc<Remotes>, root: Cid, range: Option<Range<u64>>) -> Self {
-        Session {
+        let fetch = Fetch {
             shared,
             remotes,
             root,
@@ -101,32 +106,44 @@ impl Session {
             attempts: RefCell::default(),
             fetched: RefCell::default(),
             listeners: RefCell::default(),
-            step: Turn::default(),
-        }
+        };
+        Session { fetch: Rc::new(fetch), step: Turn::default() }
     }
 
     /// Tells one more of what comes.
     pub fn listen(&self, on_fetched: Option<OnFetched>) {
-        self.listeners.borrow_mut().extend(on_fetched);
+        self.fetch.listeners.borrow_mut().extend(on_fetched);
     }
 
     /// What it has got so far.
     pub fn fetched(&self) -> Fetched {
-        self.fetched.borrow().clone()
+        self.fetch.fetched.borrow().clone()
     }
 
     /// Returns when all of these are held.
-    pub async fn fetch(self: &Rc<Self>, cids: &[Cid]) -> Result<()> {
+    pub async fn fetch(&self, cids: &[Cid]) -> Result<()> {
         loop {
-            let missing = self.missing(cids).await?;
+            let missing = self.fetch.missing(cids).await?;
             if missing.is_empty() {
                 return Ok(());
             }
-            let session = self.clone();
-            self.step.join_or_begin(async move { session.advance(missing).await }).await?;
+            let fetch = self.fetch.clone();
+            self.step.join_or_begin(async move { fetch.advance(missing).await }).await?;
         }
     }
 
+    /// Told what a reader will need, in this order.
+    fn expect(&self, parts: &[(Cid, Range<u64>)]) {
+        let mut expected = self.fetch.expected.borrow_mut();
+        // What lies before is read.
+        if let Some((_, span)) = parts.first() {
+            *expected = expected.split_off(&span.start);
+        }
+        expected.extend(parts.iter().map(|(cid, span)| (span.start, (*cid, span.end))));
+    }
+}
+
+impl Fetch {
     async fn missing(&self, cids: &[Cid]) -> Result<Vec<Cid>> {
         let (cids, keys): (Vec<Cid>, Vec<Key>) = cids.iter().filter_map(|cid| Some((*cid, block::key(cid)?))).unzip();
         let held = self.shared.blocks.has(&keys).await?;
@@ -417,12 +434,7 @@ impl BlockSource for Source {
 
     fn expect(&self, parts: &[(Cid, Range<u64>)]) {
         if let Ok(session) = &self.session {
-            let mut expected = session.expected.borrow_mut();
-            // What lies before is read.
-            if let Some((_, span)) = parts.first() {
-                *expected = expected.split_off(&span.start);
-            }
-            expected.extend(parts.iter().map(|(cid, span)| (span.start, (*cid, span.end))));
+            session.expect(parts);
         }
     }
 }
