@@ -24,7 +24,7 @@ use ipfs_kit_storage::{
     },
     remote::{Failure, Gateway, Patience, Remote, Remotes},
     storage::{BackendState, ReadOptions},
-    tier::{MemoryTier, Tier, conformance::noise},
+    tier::{Commit, Committed, Held, MemoryTier, StoredRoot, Tier, Usage, conformance::noise},
     unixfs::{BlockSource, FileReader, Layout},
 };
 
@@ -638,6 +638,66 @@ fn letting_go_ends_a_fetch() {
         let here = world.storage.store(noise(17, 50_000), small()).await.unwrap().root.cid;
         world.storage.delete(&here).await.unwrap();
         assert_eq!(world.tier.usage().await.unwrap().blocks, before, "sweeps are still held up");
+    });
+}
+
+/// A medium on which nothing can be set aside.
+struct Stuck(Rc<MemoryTier>);
+
+#[async_trait(?Send)]
+impl Tier for Stuck {
+    fn kind(&self) -> &'static str {
+        "stuck"
+    }
+
+    async fn get(&self, keys: &[block::Key]) -> ipfs_kit_storage::Result<Vec<Option<Held>>> {
+        self.0.get(keys).await
+    }
+
+    async fn has(&self, keys: &[block::Key]) -> ipfs_kit_storage::Result<Vec<bool>> {
+        self.0.has(keys).await
+    }
+
+    async fn commit(&self, commit: Commit) -> ipfs_kit_storage::Result<Committed> {
+        if commit.quarantine.is_empty() { self.0.commit(commit).await } else { Err(Error::Io("stuck".into())) }
+    }
+
+    async fn root(&self, cid: &Cid) -> ipfs_kit_storage::Result<Option<StoredRoot>> {
+        self.0.root(cid).await
+    }
+
+    async fn roots(&self, after: Option<&Cid>, limit: usize) -> ipfs_kit_storage::Result<Vec<StoredRoot>> {
+        self.0.roots(after, limit).await
+    }
+
+    async fn usage(&self) -> ipfs_kit_storage::Result<Usage> {
+        self.0.usage().await
+    }
+
+    async fn flush(&self) -> ipfs_kit_storage::Result<()> {
+        self.0.flush().await
+    }
+}
+
+#[test]
+fn a_corrupt_copy_that_cannot_be_set_aside_is_reported_and_not_tried_for_ever() {
+    block_on(async {
+        let time = Time { now: Rc::default(), online: Rc::new(Cell::new(true)) };
+        let origin = Origin::new(&time);
+        let clock = Rc::new(time);
+        let gateway: Rc<dyn Remote> =
+            Rc::new(Gateway::new(Rc::new(Wire(origin.clone())), "http://gateway-0.test").unwrap());
+        let remotes = Remotes::new(vec![gateway], clock.clone(), clock.clone(), Patience::default());
+        let options = OpenOptions { remotes: Some(Rc::new(remotes)), memory_bytes: 0, ..OpenOptions::default() };
+        let held: Rc<MemoryTier> = Rc::default();
+        let storage = Storage::new(Rc::new(Stuck(held.clone())), Rc::new(CpuHasher), clock, options).unwrap();
+        let cid = storage.store(noise(18, 5000), small()).await.unwrap().root.cid;
+        origin.store(noise(18, 5000), small()).await;
+        held.damage(&block::key(&cid).unwrap(), "rotten".into());
+        match storage.retrieve(&cid).await {
+            Err(Error::Corrupt { detail, .. }) => assert!(detail.contains("setting it aside failed"), "{detail}"),
+            other => panic!("{:?}", other.map(|bytes| bytes.len())),
+        }
     });
 }
 

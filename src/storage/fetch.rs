@@ -418,11 +418,15 @@ impl Source {
 #[async_trait(?Send)]
 impl BlockSource for Source {
     async fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>> {
+        // One for each corrupt copy: one that could not be set aside is found again and again.
+        let mut tries = cids.len();
         loop {
             match (self.blocks.blocks(cids).await, &self.session) {
-                // A corrupt copy was set aside, and may be had whole elsewhere.
-                (Err(Error::NotAvailableOffline { .. } | Error::Corrupt { .. }), Ok(session)) => {
-                    session.fetch(cids).await?
+                (Err(Error::NotAvailableOffline { .. }), Ok(session)) => session.fetch(cids).await?,
+                // It was set aside, and may be had whole elsewhere.
+                (Err(Error::Corrupt { .. }), Ok(session)) if tries > 0 => {
+                    tries -= 1;
+                    session.fetch(cids).await?;
                 }
                 (Err(Error::NotAvailableOffline { cid, .. }), Err(reason)) => {
                     return Err(Error::NotAvailableOffline { cid, reason: *reason });
