@@ -121,6 +121,8 @@ pub enum OfflineReason {
     Requested,
     /// The host says that it is not connected.
     Disconnected,
+    /// The host does not let this store out.
+    Denied,
 }
 
 impl OfflineReason {
@@ -133,6 +135,7 @@ impl OfflineReason {
             OfflineReason::NoNetwork => "no-network",
             OfflineReason::Requested => "requested",
             OfflineReason::Disconnected => "disconnected",
+            OfflineReason::Denied => "denied",
         }
     }
 }
@@ -146,6 +149,7 @@ impl fmt::Display for OfflineReason {
             OfflineReason::NoNetwork => "this build has no network",
             OfflineReason::Requested => "the call was to stay offline",
             OfflineReason::Disconnected => "this device is not connected",
+            OfflineReason::Denied => "the host denies it",
         })
     }
 }

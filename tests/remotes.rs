@@ -22,7 +22,7 @@ use ipfs_kit_storage::{
         Clock, Network,
         http::{Body, Http, Request, Response},
     },
-    remote::{Failure, Gateway, Patience, Remote, Remotes},
+    remote::{Connector, Failure, Gateway, Patience, Remote, Remotes},
     storage::{BackendState, ReadOptions},
     tier::{Commit, Committed, Held, MemoryTier, StoredRoot, Tier, Usage, conformance::noise},
     unixfs::{BlockSource, FileReader, Layout},
@@ -309,6 +309,15 @@ impl Http for Wire {
     }
 }
 
+/// For stores without routers.
+struct Nobody;
+
+impl Connector for Nobody {
+    fn connect(&self, address: &str) -> ipfs_kit_storage::Result<Rc<dyn Remote>> {
+        panic!("nobody named {address}")
+    }
+}
+
 /// A store over some gateways.
 struct World {
     time: Time,
@@ -326,7 +335,7 @@ fn world(gateways: usize, options: OpenOptions) -> World {
     };
     let remotes = origins.iter().enumerate().map(gateway).collect();
     let clock = Rc::new(time.clone());
-    let remotes = Remotes::new(remotes, clock.clone(), clock.clone(), Patience::default());
+    let remotes = Remotes::new(remotes, Rc::new(Nobody), clock.clone(), clock.clone(), Patience::default());
     let tier: Rc<MemoryTier> = Rc::default();
     let options = OpenOptions { remotes: Some(Rc::new(remotes)), ..options };
     let storage = Storage::new(tier.clone(), Rc::new(CpuHasher), clock, options).unwrap();
@@ -687,7 +696,7 @@ fn a_corrupt_copy_that_cannot_be_set_aside_is_reported_and_not_tried_for_ever() 
         let clock = Rc::new(time);
         let gateway: Rc<dyn Remote> =
             Rc::new(Gateway::new(Rc::new(Wire(origin.clone())), "http://gateway-0.test").unwrap());
-        let remotes = Remotes::new(vec![gateway], clock.clone(), clock.clone(), Patience::default());
+        let remotes = Remotes::new(vec![gateway], Rc::new(Nobody), clock.clone(), clock.clone(), Patience::default());
         let options = OpenOptions { remotes: Some(Rc::new(remotes)), memory_bytes: 0, ..OpenOptions::default() };
         let held: Rc<MemoryTier> = Rc::default();
         let storage = Storage::new(Rc::new(Stuck(held.clone())), Rc::new(CpuHasher), clock, options).unwrap();

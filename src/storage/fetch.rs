@@ -21,7 +21,7 @@ use crate::{
     car::{CarDecoder, Item},
     dag,
     error::{Error, OfflineReason, Result},
-    remote::{Attempt, Begun, Failure, Remotes, Scope, Wanted},
+    remote::{Attempt, Begun, Failure, Peer, Remotes, Scope, Wanted},
     tier::{Commit, Turn},
     unixfs::BlockSource,
 };
@@ -80,8 +80,7 @@ struct Fetch {
 
 /// A CAR on its way.
 struct Stream {
-    from: usize,
-    remote: String,
+    from: Peer,
     body: Begun,
     decoder: CarDecoder,
     /// What proven blocks of it link to and did not come yet.
@@ -171,7 +170,7 @@ impl Fetch {
             Ok(_) => {}
             Err(failure) => {
                 self.barren.set(self.barren.get() + 1);
-                self.attempts.borrow_mut().push(self.remotes.failed(stream.from, failure));
+                self.attempts.borrow_mut().push(self.remotes.failed(&stream.from, failure));
                 return Ok(());
             }
         }
@@ -180,7 +179,7 @@ impl Fetch {
         } else if !self.missing(&[first]).await?.is_empty() {
             self.barren.set(self.barren.get() + 1);
             let failure = Failure::Broken("its CAR ended before all of it had come".into());
-            self.attempts.borrow_mut().push(self.remotes.failed(stream.from, failure));
+            self.attempts.borrow_mut().push(self.remotes.failed(&stream.from, failure));
         }
         Ok(())
     }
@@ -202,7 +201,6 @@ impl Fetch {
         };
         Ok(Some(Stream {
             from: answer.from,
-            remote: self.remotes.name(answer.from),
             body: answer.value,
             decoder: CarDecoder::new(),
             wanted: HashSet::from([wanted.cid]),
@@ -256,7 +254,7 @@ impl Fetch {
                 }
             }
         }
-        let new = self.store(fresh, &stream.remote).await?;
+        let new = self.store(fresh, stream.from.name()).await?;
         Ok(failure.map_or(Ok(new), Err))
     }
 
@@ -274,7 +272,7 @@ impl Fetch {
                     bytes += block.len();
                     claims.push((cid, block));
                 }
-                Ok(None) => match self.remotes.next(stream.from, &mut stream.body).await {
+                Ok(None) => match self.remotes.next(&stream.from, &mut stream.body).await {
                     Ok(Some(piece)) => stream.decoder.push(&piece),
                     Ok(None) => {
                         stream.ended = true;
@@ -333,14 +331,13 @@ impl Fetch {
                     return Err(self.unavailable(cid));
                 }
             };
-            let remote = self.remotes.name(answer.from);
             let proven = Block::verify(self.shared.hasher.as_ref(), vec![(cid, answer.value)]).await?.pop();
             match proven {
-                Some(Ok(block)) => _ = self.store(vec![block], &remote).await?,
+                Some(Ok(block)) => _ = self.store(vec![block], answer.from.name()).await?,
                 _ => {
                     self.barren.set(self.barren.get() + 1);
                     let failure = Failure::Lied(format!("bytes that do not hash to {cid}"));
-                    self.attempts.borrow_mut().push(self.remotes.failed(answer.from, failure));
+                    self.attempts.borrow_mut().push(self.remotes.failed(&answer.from, failure));
                 }
             }
         }
@@ -369,15 +366,23 @@ impl Fetch {
     }
 
     fn unavailable(&self, cid: Cid) -> Error {
-        let mut attempts: Vec<(String, String)> = Vec::new();
-        for Attempt { remote, failure } in self.attempts.borrow().iter() {
-            let said = (remote.clone(), failure.to_string());
-            if !attempts.contains(&said) {
-                attempts.push(said);
-            }
-        }
-        Error::Unavailable { cid, attempts }
+        unavailable(cid, &self.attempts.borrow())
     }
+}
+
+/// What it means to the caller that all of these were in vain.
+pub fn unavailable(cid: Cid, tried: &[Attempt]) -> Error {
+    if !tried.is_empty() && tried.iter().all(|attempt| matches!(attempt.failure, Failure::Denied(_))) {
+        return Error::NotAvailableOffline { cid, reason: OfflineReason::Denied };
+    }
+    let mut attempts: Vec<(String, String)> = Vec::new();
+    for Attempt { remote, failure } in tried {
+        let said = (remote.clone(), failure.to_string());
+        if !attempts.contains(&said) {
+            attempts.push(said);
+        }
+    }
+    Error::Unavailable { cid, attempts }
 }
 
 /// Blocks from here, or else from elsewhere.

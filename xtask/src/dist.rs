@@ -5,6 +5,7 @@ use crate::tools;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
+use wac_graph::{CompositionGraph, EncodeOptions, plug, types::Package};
 use wit_component::ComponentEncoder;
 
 const NPM_FILES: &str = "src/bindings/browser/npm";
@@ -16,7 +17,14 @@ pub fn build() -> Result<()> {
     }
     fs::create_dir_all(dist).context("cannot make dist/")?;
     component("component", &dist.join("ipfs-kit-storage.local.wasm"))?;
+    component("component,remotes", &dist.join("ipfs-kit-storage.bridged.wasm"))?;
+    component("bridge", &dist.join("gateway-bridge.wasm"))?;
+    compose(dist, "ipfs-kit-storage.bridged.wasm", "ipfs-kit-storage.wasm")?;
     component("cli", &dist.join("ipfs-kit-storage.cli.wasm"))?;
+    let bridged = "bridged-cli.wasm";
+    component("cli,remotes", &dist.join(bridged))?;
+    compose(dist, bridged, "ipfs-kit-storage.cli-http.wasm")?;
+    fs::remove_file(dist.join(bridged))?;
     npm_package(&dist.join("npm"))?;
     println!();
     run(command(tools::node()?).arg("xtask/src/sizes.mjs").arg(dist))
@@ -41,6 +49,21 @@ fn component(feature: &str, to: &Path) -> Result<()> {
         .and_then(|encoder| encoder.encode())
         .with_context(|| format!("cannot make a component of feature `{feature}`"))?;
     fs::write(to, component).with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// Plugs the bridge into what imports `remote`.
+fn compose(dist: &Path, socket: &str, to: &str) -> Result<()> {
+    let mut graph = CompositionGraph::new();
+    let mut package = |name: &str, file: &str| {
+        let bytes = fs::read(dist.join(file)).with_context(|| format!("cannot read {file}"))?;
+        let package = Package::from_bytes(name, None, bytes, graph.types_mut())?;
+        Ok::<_, anyhow::Error>(graph.register_package(package)?)
+    };
+    let socket = package("ipfs-kit:storage", socket)?;
+    let bridge = package("ipfs-kit:gateway-bridge", "gateway-bridge.wasm")?;
+    plug(&mut graph, vec![bridge], socket)?;
+    let composed = graph.encode(EncodeOptions::default())?;
+    fs::write(dist.join(to), composed).with_context(|| format!("cannot write {to}"))
 }
 
 /// The crate for browsers: wasm-bindgen's module and glue, and the package's hand-written files.
