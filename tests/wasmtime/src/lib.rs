@@ -11,7 +11,9 @@ pub use self::{
     artefact::{Artefact, engine, load},
     command::{Command, Outcome},
     data::{Keystream, buffer, ipip_cid, ipip_text_cid, kubo_cids, profile_name, random_bytes},
-    plugin::{Instance, Plugin, STORE, in_store, named, pinned, plain, with_layout},
+    plugin::{
+        Access, Host, Instance, Plugin, STORE, in_store, named, part, pinned, plain, whole, with_layout, with_remotes,
+    },
 };
 
 /// What `wit/` makes of world `local`.

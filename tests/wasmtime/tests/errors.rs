@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use wasmtime_host_tests::{
     Instance, Plugin, STORE, assert_error, in_store, named, plain,
     types::{Error, HashFunction, Layout, OfflineReason, OpenOptions, Profile},
-    with_layout,
+    whole, with_layout,
 };
 
 const HELLO: &str = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
@@ -57,7 +57,7 @@ fn every_verb_refuses_every_invalid_cid() {
     type Verb = fn(&mut Plugin, &str) -> Result<(), Error>;
     let verbs: [(&str, Verb); 8] = [
         ("retrieve", |plugin, cid| plugin.retrieve(cid).map(drop)),
-        ("open-reader", |plugin, cid| plugin.open_reader(cid, 0, None).map(drop)),
+        ("open-reader", |plugin, cid| plugin.open_reader(cid, whole()).map(drop)),
         ("stat", |plugin, cid| plugin.stat(cid).map(drop)),
         ("list-files", |plugin, cid| plugin.list_files("/", Some(cid), 10).map(drop)),
         ("exists", |plugin, cid| plugin.exists(cid).map(drop)),
@@ -90,7 +90,7 @@ fn reason_with(environment: &[(&str, &str)], options: &OpenOptions) -> OfflineRe
     assert_eq!(plugin.retrieve(&cid).unwrap(), b"held");
     let offline = assert_error!(plugin.retrieve(HELLO), Error::NotAvailableOffline(offline) => offline);
     assert_eq!(offline.cid, HELLO);
-    let by_reader = assert_error!(plugin.open_reader(HELLO, 0, None), Error::NotAvailableOffline(offline) => offline);
+    let by_reader = assert_error!(plugin.open_reader(HELLO, whole()), Error::NotAvailableOffline(offline) => offline);
     assert_eq!(by_reader, offline);
     assert_eq!(plugin.backend_status().unwrap().local_only, Some(offline.reason));
     offline.reason
