@@ -4,9 +4,11 @@
 // - it leaves out repeated blocks by a filter that now and then takes another block for a repeated one, so it is asked
 //   for all of them, and the repeated ones are left out here;
 // - of the blocks for `entity-bytes` it loses some where blocks repeat or lie more than one level deep, so these are
-//   what the UnixFS exporter reads.
+//   walked here.
 
 import { CarBlockIterator, CarWriter } from '@ipld/car';
+import { code as DAG_PB, decode } from '@ipld/dag-pb';
+import { UnixFS } from 'ipfs-unixfs';
 import { exporter } from 'ipfs-unixfs-exporter';
 
 const TYPE = 'application/vnd.ipld.car';
@@ -47,33 +49,37 @@ export async function carFor({ store, fetch, headers, cid, url, accept, missing 
   });
 }
 
-/** The blocks that reading these bytes of a file takes, and those on the path to it. */
+/** The blocks on the path to a file, and those in which these bytes of it lie. */
 async function slice(store, path, entityBytes) {
-  const read = [];
-  const recording = {
-    async *get(cid, options) {
-      const bytes = await whole(store.get(cid, options));
-      read.push({ cid, bytes });
-      yield bytes;
-    },
+  const read = new Map();
+  const get = async (cid) => {
+    if (!read.has(`${cid}`)) read.set(`${cid}`, { cid, bytes: await whole(store.get(cid)) });
+    return read.get(`${cid}`).bytes;
   };
-  const entry = await exporter(path, recording);
-  if (entry.type === 'file') {
-    const { offset, length } = span(entry.size, entityBytes);
-    // One at a time, for the order of the DAG.
-    for await (const _ of entry.content({ offset, length, blockReadConcurrency: 1 })) void _;
-  }
-  return read;
+  const entry = await exporter(path, { get: async function* (cid) { yield await get(cid); } });
+  if (entry.type === 'file') await walk(entry.cid, 0, span(entry.size, entityBytes), get);
+  return read.values();
 }
 
-/** `from:to`, both from the end if negative, `to` included. */
+async function walk(cid, start, span, get) {
+  const bytes = await get(cid);
+  if (cid.code !== DAG_PB) return;
+  const { Links, Data } = decode(bytes);
+  const node = UnixFS.unmarshal(Data);
+  let from = start + (node.data?.length ?? 0);
+  for (const [index, { Hash }] of Links.entries()) {
+    const to = from + Number(node.blockSizes[index]);
+    if (from <= span.last && to > span.first) await walk(Hash, from, span, get);
+    from = to;
+  }
+}
+
+/** `from:to`, each from the end if it is negative; both are included. */
 function span(size, entityBytes) {
   const total = Number(size);
   const [first, last] = entityBytes.split(':');
-  const place = (text) => Math.max(0, Number(text) < 0 ? total + Number(text) : Number(text));
-  const offset = Math.min(place(first), total);
-  const end = last === '*' ? total : Math.min(place(last) + 1, total);
-  return { offset, length: Math.max(0, end - offset) };
+  const place = (text) => (Number(text) < 0 ? total + Number(text) : Number(text));
+  return { first: Math.max(0, place(first)), last: last === '*' ? total : place(last) };
 }
 
 async function* once(blocks) {

@@ -3,6 +3,8 @@
 // `match` (part of the URL) and `times` (requests) limit a fault; see `HEADS`, `BYTES` and `fault-blocks.mjs` for names.
 
 import { request as ask } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createGzip } from 'node:zlib';
 import { BLOCKS } from './fault-blocks.mjs';
@@ -93,14 +95,7 @@ const HEADS = {
   async 'gzip-bomb'(response, { size = 2 ** 30 }, request) {
     const type = request.url.includes('format=raw') ? 'raw' : 'car';
     response.writeHead(200, { 'content-type': `application/vnd.ipld.${type}`, 'content-encoding': 'gzip' });
-    const gzip = createGzip();
-    gzip.pipe(response);
-    response.on('close', () => gzip.destroy());
-    const zeros = Buffer.alloc(2 ** 20);
-    for (let left = size; left > 0 && !gzip.destroyed; left -= zeros.length) {
-      if (!gzip.write(zeros)) await Promise.race([once(gzip, 'drain'), once(gzip, 'close')]);
-    }
-    if (!gzip.destroyed) gzip.end();
+    await pipeline(Readable.from(zeros(size)), createGzip(), response).catch(() => {});
   },
 };
 
@@ -135,6 +130,11 @@ const BYTES = {
   },
 };
 
+function* zeros(size) {
+  const some = Buffer.alloc(2 ** 20);
+  for (let left = size; left > 0; left -= some.length) yield some.subarray(0, left);
+}
+
 async function* first(parts, count) {
   let left = count;
   for await (const part of parts) {
@@ -148,7 +148,6 @@ const once = (emitter, event) => new Promise((resolve) => emitter.once(event, re
 
 async function forward(state, request, response, fault) {
   const { host: _, ...headers } = request.headers;
-  // The target looks at the origin of pages too, which is no matter of ours.
   const upstream = ask(state.target + request.url, { method: request.method, headers, agent: false });
   response.on('close', () => upstream.destroy());
   request.pipe(upstream);
@@ -172,18 +171,6 @@ async function forward(state, request, response, fault) {
   }
   response.writeHead(answer.statusCode, sent);
   response.flushHeaders();
-  await send(parts, response);
-}
-
-async function send(parts, response) {
-  try {
-    for await (const part of parts) {
-      if (response.destroyed) return;
-      if (!response.write(part)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
-    }
-    if (!response.destroyed) response.end();
-  } catch {
-    // The target broke off, and so do we.
-    response.destroy();
-  }
+  // If the client leaves there is nobody to tell; if the target breaks off, so do we.
+  await pipeline(Readable.from(parts, { highWaterMark: 1 }), response).catch(() => response.destroy());
 }
