@@ -1,10 +1,11 @@
 // The CARs of the gateway, in the order of the DAG.
 //
-// Most are verified-fetch's own. Two things it does otherwise than the specification are put right here:
+// Most are verified-fetch's own. Three things it does otherwise than the specification are put right here:
 // - it leaves out repeated blocks by a filter that now and then takes another block for a repeated one, so it is asked
 //   for all of them, and the repeated ones are left out here;
 // - of the blocks for `entity-bytes` it loses some where blocks repeat or lie more than one level deep, so these are
-//   walked here.
+//   walked here;
+// - where a block is missing it ends the CAR as if that were all; here the connection is broken off.
 
 import { CarBlockIterator, CarWriter } from '@ipld/car';
 import { code as DAG_PB, decode } from '@ipld/dag-pb';
@@ -13,19 +14,24 @@ import { exporter } from 'ipfs-unixfs-exporter';
 
 const TYPE = 'application/vnd.ipld.car';
 
-export async function carFor({ store, fetch, headers, cid, url, accept, missing }) {
+export async function carFor({ gateway, fetch, headers, cid, url, accept, missing }) {
   const option = (name) => url.searchParams.get(`car-${name}`) ?? new RegExp(`;\\s*${name}=(\\w+)`).exec(accept)?.[1];
   if (option('version') === '2') return new Response('only CAR version 1\n', { status: 406 });
   const dups = option('dups') === 'y' ? 'y' : 'n';
   const path = url.pathname.split('/').slice(3).filter(Boolean).join('/');
   const entityBytes = url.searchParams.get('entity-bytes');
+  const { lacked } = gateway;
+  const complete = () => gateway.lacked === lacked;
   let blocks;
+  if (!['block', 'entity', 'all'].includes(url.searchParams.get('dag-scope') ?? 'all')) {
+    return new Response('no such dag-scope\n', { status: 400 });
+  }
   if (entityBytes && !/^-?\d+:(\*|-?\d+)$/.test(entityBytes)) {
     return new Response(`not a range: ${entityBytes}\n`, { status: 400 });
   }
   if (entityBytes && (url.searchParams.get('dag-scope') ?? 'entity') === 'entity') {
     try {
-      blocks = await slice(store, `${cid}/${path}`, entityBytes);
+      blocks = await slice(gateway.store, `${cid}/${path}`, entityBytes);
     } catch {
       return missing();
     }
@@ -33,10 +39,11 @@ export async function carFor({ store, fetch, headers, cid, url, accept, missing 
     headers.set('accept', `${TYPE}; version=1; order=dfs; dups=y`);
     const answered = await fetch(`ipfs://${cid}/${path}${url.search}`);
     if (answered.status === 504) return missing();
-    if (answered.status !== 200 || !answered.body) return answered;
-    blocks = await CarBlockIterator.fromIterable(answered.body);
+    if (answered.status !== 200) return answered;
+    // A HEAD has no body.
+    blocks = answered.body ? await CarBlockIterator.fromIterable(answered.body) : [];
   }
-  return new Response(write(cid, dups === 'y' ? blocks : once(blocks)), {
+  return new Response(write(cid, dups === 'y' ? blocks : once(blocks), complete), {
     headers: {
       'content-type': `${TYPE}; version=1; order=dfs; dups=${dups}`,
       'content-disposition': `attachment; filename="${cid}.car"`,
@@ -92,13 +99,14 @@ async function* once(blocks) {
   }
 }
 
-async function* write(root, blocks) {
+async function* write(root, blocks, complete) {
   const { writer, out } = CarWriter.create([root]);
   const parts = out[Symbol.asyncIterator]();
   let failed;
   const writing = (async () => {
     // Identity blocks are in their CIDs.
     for await (const block of blocks) if (block.cid.multihash.code !== 0) await writer.put(block);
+    if (!complete()) throw new Error('a block is missing');
   })().catch((error) => (failed = error));
   writing.finally(() => writer.close());
   for (;;) {

@@ -118,6 +118,8 @@ test('the gateway answers as gateways do', async () => {
   assert.equal((await ask('/ipfs/bafkqaaa?format=raw')).status, 200);
   const head = await ask(`/ipfs/${cid}?format=raw`, { method: 'HEAD' });
   assert.deepEqual([head.status, Number(head.headers.get('content-length'))], [200, (await raw.arrayBuffer()).byteLength]);
+  const car = await ask(`/ipfs/${cid}?format=car`, { method: 'HEAD' });
+  assert.equal(car.headers.get('content-type'), 'application/vnd.ipld.car; version=1; order=dfs; dups=n');
   assert.equal((await ask(`/ipfs/${cid}`, { method: 'OPTIONS' })).status, 204);
   const absent = vectors.variants['unixfs-v1-2025'].files[262_144];
   assert.equal((await ask(`/ipfs/${absent}?format=car`)).status, 404);
@@ -126,6 +128,15 @@ test('the gateway answers as gateways do', async () => {
   assert.deepEqual([range.status, (await range.arrayBuffer()).byteLength], [206, 10]);
   const dir3 = await gateway.post('/-/car', await readFile(new URL('car/dir3-v1.car', VECTORS)));
   assert.equal((await ask(`/ipfs/${dir3.roots[0]}/none.txt?format=car`)).status, 404);
+});
+
+test('a CAR that cannot be completed is broken off', async () => {
+  const { cid: root } = await gateway.post('/-/random?size=500000&seed=9&chunk=100000');
+  const [, , second] = names(await blocks(`${gateway.url}/ipfs/${root}?format=car`));
+  await gateway.remove(`/-/block/${second}`);
+  const response = await fetch(`${gateway.url}/ipfs/${root}?format=car`);
+  await assert.rejects(response.arrayBuffer(), /terminated/);
+  assert.equal((await fetch(`${gateway.url}/ipfs/${second}?format=raw`)).status, 404);
 });
 
 test('what is imported over the RPC is pinned, comes back and can be unpinned', async () => {

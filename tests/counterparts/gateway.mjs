@@ -2,6 +2,7 @@
 //
 // It follows the specification where verified-fetch departs from it: see `car.mjs`, and 404 for what it has not.
 
+import { setMaxListeners } from 'node:events';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CID } from 'multiformats/cid';
@@ -27,26 +28,28 @@ const HEADERS = {
 /** Answers `{ url, close }`. */
 export async function startGateway() {
   const store = new MemoryBlockstore();
-  const helia = new Helia({ name: 'gateway', version: '1', blockstore: store, blockBrokers: [nobody], routers: [nowhere] });
+  const gateway = { store, lacked: 0 };
+  const helia = new Helia({
+    name: 'gateway',
+    version: '1',
+    blockstore: store,
+    blockBrokers: [nobody(gateway)],
+    routers: [nowhere],
+  });
   await helia.start();
-  const gateway = { store, verified: new VerifiedFetch(helia) };
+  gateway.verified = new VerifiedFetch(helia);
   const server = await serve((request, response) => answer(gateway, request, response));
   return { url: server.url, close: async () => (await server.close(), await helia.stop()) };
 }
 
 // Without a broker Helia refuses to fetch at all, and without a router it waits for ever.
-const nobody = () => ({
-  name: 'nobody',
-  async retrieve() {
+const nobody = (gateway) => () => {
+  const retrieve = async () => {
+    gateway.lacked += 1;
     throw new Error('nobody has it');
-  },
-  async get() {
-    throw new Error('nobody has it');
-  },
-  createSession() {
-    return this;
-  },
-});
+  };
+  return { name: 'nobody', retrieve, createSession: () => ({ name: 'nobody', retrieve }) };
+};
 const nowhere = () => ({ name: 'nowhere', async *findProviders() {} });
 
 async function answer(gateway, request, response) {
@@ -57,6 +60,7 @@ async function answer(gateway, request, response) {
   if (!['GET', 'HEAD'].includes(request.method)) return response.writeHead(405, { allow: 'GET, HEAD, OPTIONS' }).end();
   if (!url.pathname.startsWith('/ipfs/')) return response.writeHead(404).end();
   const gone = new AbortController();
+  setMaxListeners(Infinity, gone.signal);
   response.on('close', () => gone.abort());
   const answered = await ask(gateway, request, url, gone.signal);
   response.statusCode = answered.status;
@@ -69,7 +73,8 @@ async function answer(gateway, request, response) {
 }
 
 /** What verified-fetch says to a request, or what `car.mjs` makes of it. */
-async function ask({ store, verified }, request, url, signal) {
+async function ask(gateway, request, url, signal) {
+  const { store, verified } = gateway;
   const [, , root] = url.pathname.split('/');
   const missing = () => new Response(`not here: ${url.pathname}\n`, { status: 404 });
   let cid;
@@ -87,7 +92,7 @@ async function ask({ store, verified }, request, url, signal) {
   const accept = wanted(request, url);
   headers.set('accept', accept);
   const fetch = (resource) => verified.fetch(resource, { method: request.method, headers, signal, redirect: 'manual' });
-  if (accept.startsWith(CAR)) return carFor({ store, fetch, headers, cid, url, accept, missing });
+  if (accept.startsWith(CAR)) return carFor({ gateway, fetch, headers, cid, url, accept, missing });
   const answered = await fetch(`ipfs://${cid}${url.pathname.slice(6 + root.length)}${url.search}`);
   return answered.status === 504 ? missing() : answered;
 }

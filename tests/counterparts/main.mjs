@@ -38,7 +38,8 @@ const end = () => {
 process.stdin.on('end', end).on('error', end).resume();
 process.on('SIGTERM', end);
 process.on('SIGINT', end);
-process.on('unhandledRejection', (error) => console.error('unhandled:', error));
+// Helia leaves some behind where a block is missing.
+process.on('unhandledRejection', (error) => console.error(`unhandled: ${error?.message ?? error}`));
 
 running = STARTS[name](target);
 try {

@@ -33,6 +33,9 @@ export async function startRpc() {
   const server = new HttpApi(ipfs);
   await server.start();
   const [listening] = server._apiServers;
+  // js-ipfs refuses a block whose request is over 1 MiB, Kubo one that is over 2 MiB.
+  const { settings } = listening.table().find(({ path }) => path === '/api/v0/block/put');
+  settings.payload.maxBytes = 2 * 2 ** 20 + 4096;
   return {
     url: `http://127.0.0.1:${listening.info.port}`,
     close: async () => {
