@@ -11,24 +11,33 @@ use crate::{
     tier::pack::PackTier,
 };
 
-/// Opens the store in `directory`, or in the folder that the environment names, with the remotes at these addresses, or at
-/// those that the environment names.
-pub fn open(
-    directory: Option<String>,
-    force_fallback: bool,
-    mut addresses: Vec<String>,
-    mut options: OpenOptions,
-) -> Result<Storage> {
-    let directory = directory
+/// Where a store is, and who else may have what it has not.
+#[derive(Default)]
+pub struct Place {
+    /// Its folder; without one, that in the environment.
+    pub directory: Option<String>,
+    /// Never use a network.
+    pub force_fallback: bool,
+    /// Addresses of remotes; without any, those in the environment.
+    pub remotes: Vec<String>,
+    /// How long a silent remote is waited for, in milliseconds.
+    pub timeout: Option<u32>,
+}
+
+/// Opens a store.
+pub fn open(place: Place, mut options: OpenOptions) -> Result<Storage> {
+    let directory = place
+        .directory
         .or_else(|| variable("IPFS_KIT_CACHE_DIR"))
         .ok_or_else(|| Error::InvalidArgument("no store folder: name one, or set IPFS_KIT_CACHE_DIR".into()))?;
-    options.offline = offline_reason(force_fallback);
-    if addresses.is_empty() {
-        let named = variable("IPFS_KIT_REMOTES").unwrap_or_default();
-        addresses = named.split_whitespace().map(str::to_owned).collect();
-    }
+    options.offline = offline_reason(place.force_fallback);
     if options.offline.is_none() {
-        options.remotes = Some(Rc::new(remotes(&addresses)?));
+        let mut addresses = place.remotes;
+        if addresses.is_empty() {
+            let named = variable("IPFS_KIT_REMOTES").unwrap_or_default();
+            addresses = named.split_whitespace().map(str::to_owned).collect();
+        }
+        options.remotes = Some(Rc::new(remotes(&addresses, place.timeout)?));
     }
     run(async {
         let files = Rc::new(WasiDirectory::open(&directory)?);
@@ -49,17 +58,17 @@ fn offline_reason(force_fallback: bool) -> Option<OfflineReason> {
 }
 
 #[cfg(feature = "remotes")]
-fn remotes(addresses: &[String]) -> Result<Remotes> {
+fn remotes(addresses: &[String], timeout: Option<u32>) -> Result<Remotes> {
     use crate::{
         platform::wasi::outward::WasiNetwork,
         remote::{ComponentConnector, Connector, Patience},
     };
     let remotes = addresses.iter().map(|address| ComponentConnector.connect(address)).collect::<Result<_>>()?;
-    let connector = Rc::new(ComponentConnector);
-    Ok(Remotes::new(remotes, connector, Rc::new(WallClock), Rc::new(WasiNetwork), Patience::default()))
+    let patience = timeout.map_or_else(Patience::default, Patience::of);
+    Ok(Remotes::new(remotes, Rc::new(ComponentConnector), Rc::new(WallClock), Rc::new(WasiNetwork), patience))
 }
 
 #[cfg(not(feature = "remotes"))]
-fn remotes(_: &[String]) -> Result<Remotes> {
+fn remotes(_: &[String], _: Option<u32>) -> Result<Remotes> {
     Err(Error::Unsupported("this build has no network".into()))
 }

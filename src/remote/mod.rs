@@ -67,7 +67,7 @@ pub enum Failure {
     Lied(String),
     /// What it sent cannot be read, or ended too early.
     Broken(String),
-    /// It sent nothing for too long.
+    /// It sent nothing, or hardly anything, for too long.
     Silent,
     /// It cannot be reached, or failed itself.
     Unreachable(String),
@@ -92,7 +92,7 @@ impl fmt::Display for Failure {
             Failure::Unsupported(what) => write!(f, "it does not offer this: {what}"),
             Failure::Lied(what) => write!(f, "it sent what was not asked for: {what}"),
             Failure::Broken(how) => write!(f, "its answer cannot be used: {how}"),
-            Failure::Silent => f.write_str("it sent nothing for too long"),
+            Failure::Silent => f.write_str("it sent nothing, or hardly anything, for too long"),
             Failure::Unreachable(why) => write!(f, "it cannot be reached: {why}"),
             Failure::Denied(why) => write!(f, "the host denies the connection: {why}"),
         }

@@ -22,7 +22,7 @@ use crate::{
 /// How long is waited for what, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Without a byte for this long, a remote is given up.
+    /// Without a byte for this long, or with hardly any, a remote is given up.
     pub silence: u64,
     /// Without an answer for this long, the next remote is asked as well.
     pub hedge: u64,
@@ -30,6 +30,13 @@ pub struct Patience {
     pub backoff: u64,
     /// How often all are asked.
     pub rounds: u32,
+}
+
+impl Patience {
+    /// The usual, but for the silence that is borne.
+    pub fn of(silence: u32) -> Self {
+        Patience { silence: silence.into(), ..Patience::default() }
+    }
 }
 
 impl Default for Patience {
@@ -40,6 +47,9 @@ impl Default for Patience {
 
 /// Most gateways that are remembered of those that routers named; the one least of use goes first.
 const MAX_FOUND: usize = 16;
+
+/// Who sends fewer bytes than this while patience lasts counts as silent: one byte now and then would hold a call up for ever.
+const LEAST_BYTES: usize = 16 * 1024;
 
 /// The remotes of a store.
 pub struct Remotes {
@@ -82,6 +92,8 @@ pub struct Answer<T> {
 pub struct Begun {
     first: Option<Bytes>,
     body: Box<dyn Body>,
+    /// When the bytes that are being counted began to come, and how many did.
+    pace: (u64, usize),
 }
 
 impl fmt::Debug for Remotes {
@@ -169,10 +181,12 @@ impl Remotes {
             Box::pin(async move {
                 let mut body = remote.car(&wanted).await?;
                 let first = body.next().await?;
-                Ok(Begun { first, body })
+                Ok(Begun { first, body, pace: (0, 0) })
             })
         };
-        self.ask(&wanted.cid, ask).await
+        let mut answer = self.ask(&wanted.cid, ask).await?;
+        answer.value.pace.0 = self.clock.now();
+        Ok(answer)
     }
 
     /// The next bytes of a body, if they come in time.
@@ -181,7 +195,17 @@ impl Remotes {
             Some(first) => Some(first),
             None => self.in_time(begun.body.next()).await?,
         };
-        from.health().bytes_in += next.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        let count = next.as_ref().map_or(0, Bytes::len);
+        from.health().bytes_in += count as u64;
+        let (since, bytes) = begun.pace;
+        let now = self.clock.now();
+        begun.pace = match bytes + count {
+            few if few < LEAST_BYTES && now.saturating_sub(since) > self.patience.silence => {
+                return Err(Failure::Silent);
+            }
+            few if few < LEAST_BYTES => (since, few),
+            _ => (now, 0),
+        };
         Ok(next)
     }
 

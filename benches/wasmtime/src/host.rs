@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Result, anyhow};
-use ipfs_kit::storage::types::{Layout, OpenOptions, StoreOptions};
+use ipfs_kit::storage::types::{Layout, OpenOptions, ReadOptions, StoreOptions};
 use wasmtime::{
     Engine, ResourceLimiter, Store,
     component::{Component, Linker, ResourceAny, ResourceTable},
@@ -73,6 +73,7 @@ impl Host {
             directory: Some(format!("/{name}")),
             force_fallback: false,
             remotes: Vec::new(),
+            remote_timeout: None,
             layout: None,
             durability: Some(durability),
             verification: None,

@@ -5,6 +5,7 @@ use std::mem;
 use lexopt::prelude::*;
 
 use crate::{
+    bindings::wasi::Place,
     storage::{OpenOptions, ReadOptions},
     tier::Durability,
     unixfs::{Layout, Profile},
@@ -70,8 +71,7 @@ pub struct Invocation {
 
 /// Which store, and how to open it.
 pub struct Store {
-    pub directory: Option<String>,
-    pub remotes: Vec<String>,
+    pub place: Place,
     pub options: OpenOptions,
 }
 
@@ -91,8 +91,7 @@ pub enum Command {
 /// Every option, as far as it was given.
 #[derive(Default)]
 struct Given {
-    directory: Option<String>,
-    remotes: Vec<String>,
+    place: Place,
     offline: bool,
     json: bool,
     profile: Option<Profile>,
@@ -116,8 +115,8 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
             Short('V') | Long("version") => {
                 return Ok(Asked::Text(format!("ipfs-kit-storage {}\n", env!("CARGO_PKG_VERSION"))));
             }
-            Long("store") => given.directory = Some(parser.value()?.string()?),
-            Long("remote") => given.remotes.push(parser.value()?.string()?),
+            Long("store") => given.place.directory = Some(parser.value()?.string()?),
+            Long("remote") => given.place.remotes.push(parser.value()?.string()?),
             Long("offline") => given.offline = true,
             Long("json") => given.json = true,
             Long("durability") => {
@@ -147,8 +146,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
         durability: given.durability,
         ..OpenOptions::default()
     };
-    let remotes = mem::take(&mut given.remotes);
-    let store = Store { directory: given.directory.take(), remotes, options };
+    let store = Store { place: mem::take(&mut given.place), options };
     let json = given.json;
     Ok(Asked::Run(Invocation { json, store, command: command(&verb, given)? }))
 }

@@ -25,7 +25,7 @@ const READ_BYTES: usize = 4 * 1024 * 1024;
 
 /// Runs a command.
 pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
-    let storage = wasi::open(store.directory, false, store.remotes, store.options)?;
+    let storage = wasi::open(store.place, store.options)?;
     let done = match command {
         Command::Store { files, pin, name } => {
             files.iter().try_for_each(|file| store_one(&storage, file, pin, name.clone(), output))

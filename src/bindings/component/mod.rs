@@ -64,7 +64,8 @@ struct Reading {
 impl GuestHandle for OpenStore {
     fn open(options: OpenOptions) -> Result<Handle, Error> {
         let settings = convert::open_options(&options)?;
-        let storage = wasi::open(options.directory, options.force_fallback, options.remotes, settings)?;
+        let OpenOptions { directory, force_fallback, remotes, remote_timeout: timeout, .. } = options;
+        let storage = wasi::open(wasi::Place { directory, force_fallback, remotes, timeout }, settings)?;
         Ok(Handle::new(OpenStore(storage)))
     }
 

@@ -59,13 +59,15 @@ impl Host {
         store
     }
 
-    pub(crate) fn linker() -> Linker<Host> {
+    /// What a host without HTTP offers.
+    pub fn linker() -> Linker<Host> {
         let mut linker = Linker::new(engine());
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker).expect("nothing is linked twice");
         linker
     }
 
-    pub(crate) fn linker_with_http() -> Linker<Host> {
+    /// What a host with HTTP offers.
+    pub fn linker_with_http() -> Linker<Host> {
         let mut linker = Host::linker();
         wasmtime_wasi_http::p2::add_only_http_to_linker_sync(&mut linker).expect("nothing is linked twice");
         linker
@@ -333,6 +335,7 @@ pub fn in_store() -> OpenOptions {
         directory: Some(STORE.into()),
         force_fallback: false,
         remotes: Vec::new(),
+        remote_timeout: None,
         layout: None,
         durability: None,
         verification: None,
