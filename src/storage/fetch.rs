@@ -166,7 +166,14 @@ impl Fetch {
         };
         let Some(mut stream) = stream else { return self.get_single(missing).await };
         match self.batch(&mut stream).await? {
-            Ok(0) => self.barren.set(self.barren.get() + 1),
+            Ok(0) => {
+                self.barren.set(self.barren.get() + 1);
+                if self.barren.get() >= MAX_BARREN && !stream.ended {
+                    let failure = Failure::Broken("it sends over and over what is held here".into());
+                    self.attempts.borrow_mut().push(self.remotes.failed(&stream.from, failure));
+                    return Ok(());
+                }
+            }
             Ok(_) => {}
             Err(failure) => {
                 self.barren.set(self.barren.get() + 1);
