@@ -110,6 +110,13 @@ impl Session {
         Session { fetch: Rc::new(fetch), step: Turn::default() }
     }
 
+    /// A session for one block, and nothing below it.
+    pub fn of_block(shared: Rc<Shared>, remotes: Rc<Remotes>, cid: Cid) -> Self {
+        let session = Session::new(shared, remotes, cid, None);
+        session.fetch.single.set(true);
+        session
+    }
+
     /// Tells one more of what comes.
     pub fn listen(&self, on_fetched: Option<OnFetched>) {
         self.fetch.listeners.borrow_mut().extend(on_fetched);
