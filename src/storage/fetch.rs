@@ -201,8 +201,10 @@ impl Fetch {
         let answer = match self.remotes.car(&wanted).await {
             Ok(answer) => answer,
             Err(attempts) => {
-                let single = attempts.iter().any(|attempt| matches!(attempt.failure, Failure::Unsupported(_)));
-                self.attempts.borrow_mut().extend(attempts);
+                let no_cars = |attempt: &Attempt| matches!(attempt.failure, Failure::Unsupported(_));
+                let single = attempts.iter().any(no_cars);
+                // Who gives no CARs is asked for blocks: only that may fail.
+                self.attempts.borrow_mut().extend(attempts.into_iter().filter(|attempt| !no_cars(attempt)));
                 self.single.set(single);
                 return if single { Ok(None) } else { Err(self.unavailable(first)) };
             }

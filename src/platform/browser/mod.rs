@@ -156,10 +156,10 @@ pub(crate) fn failed(what: &str, error: &JsValue) -> Error {
     }
 }
 
-fn message(error: &JsValue) -> String {
+pub(crate) fn message(error: &JsValue) -> String {
     text(error, "message").or_else(|| error.as_string()).unwrap_or_else(|| format!("{error:?}"))
 }
 
-fn text(error: &JsValue, key: &str) -> Option<String> {
+pub(crate) fn text(error: &JsValue, key: &str) -> Option<String> {
     js_sys::Reflect::get(error, &key.into()).ok().and_then(|value| value.as_string())
 }
