@@ -138,7 +138,13 @@ test('what a Helia node does not have, or is too slow or not started to give, fa
     let told;
     const silent = {
       name: 'silent',
-      get: (cid, { signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve((told = true)))),
+      get: (cid, { signal }) =>
+        new Promise((_, reject) => {
+          signal.addEventListener('abort', () => {
+            told = true;
+            reject(signal.reason);
+          });
+        }),
     };
     const two = await kit.openStorage({ name: 'silent', remotes: [silent, both.helia(node)] });
     const ended = await thrown(two.getBlock(missing, { signal: AbortSignal.timeout(300) }));
@@ -163,6 +169,34 @@ test('what a Helia node does not have, or is too slow or not started to give, fa
   assert.deepEqual([result.told, result.hedged], [true, 100]);
   assert.equal(result.wrong.name, 'InvalidArgumentError');
   assert.deepEqual([result.custom.kind, result.custom.state], ['custom', 'available']);
+});
+
+test('a blockstore proves what is put, takes any codec, and has nothing by hashes it does not know', async () => {
+  const page = await harness.page();
+  const result = await page.evaluate(async () => {
+    const storage = await kit.openStorage({ name: 'proves' });
+    const store = both.blockstore(storage);
+    const bytes = noise(1000, 1);
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+    const cid = (codec, code, digest) => CID.createV1(codec, { code, digest, size: digest.length, bytes: Uint8Array.of(code, digest.length, ...digest) });
+    const jose = cid(0x85, 0x12, digest);
+    const sha1 = cid(0x55, 0x11, new Uint8Array(20));
+    const wrong = await thrown(store.put(jose, noise(1000, 2)));
+    const before = await store.has(jose);
+    const given = await store.put(jose, (async function* () {
+      yield bytes.subarray(0, 10);
+      yield bytes.subarray(10);
+    })());
+    const back = await collect(store.get(jose));
+    const strange = [await store.has(sha1), await thrown(collect(store.get(sha1))), await thrown(store.put(sha1, bytes))];
+    const { blocks } = await storage.backendStatus();
+    storage.close();
+    return { wrong, before, same: given === jose && same(back, bytes), strange, blocks };
+  });
+  assert.equal(result.wrong.name, 'IntegrityError');
+  assert.deepEqual([result.before, result.same, result.blocks], [false, true, 1]);
+  const [held, got, put] = result.strange;
+  assert.deepEqual([held, got.name, put.name], [false, 'NotFoundError', 'InvalidCidError']);
 });
 
 test('a Helia node keeps its blocks in a storage, which reads them as files, also after a reload', async () => {

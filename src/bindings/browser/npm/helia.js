@@ -53,6 +53,9 @@ export function blockstore(storage) {
   return new StorageBlockstore(storage);
 }
 
+/** The codes of errors that say that a block is not to be had; one by a hash that the engine does not know never is. */
+const NOT_TO_BE_HAD = ['not-available-offline', 'unavailable', 'invalid-cid'];
+
 class StorageBlockstore {
   #storage;
 
@@ -62,7 +65,12 @@ class StorageBlockstore {
 
   async has(cid, { signal } = {}) {
     signal?.throwIfAborted();
-    return this.#storage.exists(name(cid));
+    try {
+      return await this.#storage.exists(name(cid));
+    } catch (error) {
+      if (error?.code === 'invalid-cid') return false;
+      throw error;
+    }
   }
 
   async put(cid, value, { signal } = {}) {
@@ -86,8 +94,8 @@ class StorageBlockstore {
     try {
       bytes = await this.#storage.getBlock(name(cid), { signal, offline });
     } catch (error) {
-      const missing = ['not-available-offline', 'unavailable'].includes(error?.code);
-      throw missing ? new NotFoundError(error.message, { code: 'not-found', cid: String(cid), cause: error }) : error;
+      if (!NOT_TO_BE_HAD.includes(error?.code)) throw error;
+      throw new NotFoundError(error.message, { code: 'not-found', cid: String(cid), cause: error });
     }
     yield bytes;
   }
