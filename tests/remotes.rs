@@ -667,6 +667,10 @@ impl Tier for Stuck {
         self.0.has(keys).await
     }
 
+    async fn keys(&self, after: Option<&block::Key>, limit: usize) -> ipfs_kit_storage::Result<Vec<block::Key>> {
+        self.0.keys(after, limit).await
+    }
+
     async fn commit(&self, commit: Commit) -> ipfs_kit_storage::Result<Committed> {
         if commit.quarantine.is_empty() { self.0.commit(commit).await } else { Err(Error::Io("stuck".into())) }
     }

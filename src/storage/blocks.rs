@@ -72,15 +72,26 @@ impl Blocks {
 
     /// Commits, if it fits. Tells of each root it set whether that is pinned now.
     pub async fn commit(&self, commit: Commit) -> Result<Vec<bool>> {
+        Ok(self.write_whole(commit).await?.pinned)
+    }
+
+    /// The same; tells which of its blocks were not held before.
+    pub async fn write_ahead(&self, commit: Commit) -> Result<Vec<Key>> {
+        let keys: Vec<Option<Key>> = commit.blocks.iter().map(|block| block::key(block.cid())).collect();
+        let Committed { held, .. } = self.write_whole(commit).await?;
+        Ok(keys.into_iter().zip(held).filter_map(|(key, held)| key.filter(|_| !held)).collect())
+    }
+
+    async fn write_whole(&self, commit: Commit) -> Result<Committed> {
         let (durability, ahead) = (commit.durability, commit.ahead);
         let blocks = match self.verification {
             Verification::Never => Vec::new(),
             _ => commit.blocks.clone(),
         };
-        let Committed { held, pinned } = self.write(commit).await?;
-        let held = blocks.into_iter().zip(held).filter_map(|(block, held)| held.then_some(block)).collect();
+        let done = self.write(commit).await?;
+        let held = blocks.into_iter().zip(&done.held).filter_map(|(block, held)| held.then_some(block)).collect();
         self.heal(held, durability, ahead).await?;
-        Ok(pinned)
+        Ok(done)
     }
 
     /// Commits blocks that were fetched, and has them at hand for whoever waits for them.

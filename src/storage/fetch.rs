@@ -109,6 +109,13 @@ impl Session {
         Session { fetch: Rc::new(fetch), step: Turn::default() }
     }
 
+    /// A session for one block, and nothing below it.
+    pub fn of_block(shared: Rc<Shared>, remotes: Rc<Remotes>, cid: Cid) -> Self {
+        let session = Session::new(shared, remotes, cid, None);
+        session.fetch.single.set(true);
+        session
+    }
+
     /// Tells one more of what comes.
     pub fn listen(&self, on_fetched: Option<OnFetched>) {
         self.fetch.listeners.borrow_mut().extend(on_fetched);
@@ -200,8 +207,10 @@ impl Fetch {
         let answer = match self.remotes.car(&wanted).await {
             Ok(answer) => answer,
             Err(attempts) => {
-                let single = attempts.iter().any(|attempt| matches!(attempt.failure, Failure::Unsupported(_)));
-                self.attempts.borrow_mut().extend(attempts);
+                let no_cars = |attempt: &Attempt| matches!(attempt.failure, Failure::Unsupported(_));
+                let single = attempts.iter().any(no_cars);
+                // Who gives no CARs is asked for blocks: only that may fail.
+                self.attempts.borrow_mut().extend(attempts.into_iter().filter(|attempt| !no_cars(attempt)));
                 self.single.set(single);
                 return if single { Ok(None) } else { Err(self.unavailable(first)) };
             }

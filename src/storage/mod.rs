@@ -1,6 +1,7 @@
 //! The storage facade: the verbs that users think in. It knows no bytes on disk, and no platform.
 
 mod blocks;
+mod blockstore;
 mod cache;
 mod fetch;
 mod options;

@@ -29,8 +29,13 @@ const MAX_DROPS: usize = 8 * 1024;
 /// Who is writing, and what may be dropped when nobody is.
 #[derive(Default)]
 pub struct Sweeper {
+    /// Who stores or fetches a file, and may need any block that is held.
     writers: Cell<usize>,
+    /// Who puts single blocks.
+    putters: Cell<usize>,
     candidates: RefCell<HashSet<Key>>,
+    /// Put by themselves while files are being stored: one that fails does not take them along.
+    spared: RefCell<HashSet<Key>>,
     /// Somebody wanted to sweep while files were being stored.
     postponed: Cell<bool>,
     sweeping: Mutex<()>,
@@ -39,28 +44,101 @@ pub struct Sweeper {
 /// As long as it lives, nothing is swept.
 pub struct Open {
     shared: Rc<Shared>,
+    puts: bool,
 }
 
 /// Says that a file is about to be stored; waits for a sweep under way.
 pub async fn enter(shared: &Rc<Shared>) -> Open {
     let _sweeping = shared.sweeper.sweeping.lock().await;
-    shared.sweeper.writers.set(shared.sweeper.writers.get() + 1);
-    Open { shared: shared.clone() }
+    Open::new(shared, false)
+}
+
+/// Says that these blocks are about to be put, as blocks and not as parts of a file: they are no candidates any more,
+/// whatever they were before. Waits for a sweep under way.
+pub async fn enter_to_put(shared: &Rc<Shared>, keys: impl IntoIterator<Item = Key>) -> Open {
+    let _sweeping = shared.sweeper.sweeping.lock().await;
+    let Sweeper { writers, candidates, spared, .. } = &shared.sweeper;
+    let (mut candidates, mut spared) = (candidates.borrow_mut(), spared.borrow_mut());
+    for key in keys {
+        candidates.remove(&key);
+        if writers.get() > 0 && spared.len() < MAX_CANDIDATES {
+            spared.insert(key);
+        }
+    }
+    Open::new(shared, true)
+}
+
+impl Open {
+    fn new(shared: &Rc<Shared>, puts: bool) -> Self {
+        let open = Open { shared: shared.clone(), puts };
+        open.count().set(open.count().get() + 1);
+        open
+    }
+
+    fn count(&self) -> &Cell<usize> {
+        if self.puts { &self.shared.sweeper.putters } else { &self.shared.sweeper.writers }
+    }
+}
+
+impl Sweeper {
+    fn is_busy(&self) -> bool {
+        self.writers.get() > 0 || self.putters.get() > 0
+    }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let writers = &self.shared.sweeper.writers;
-        writers.set(writers.get().saturating_sub(1));
+        self.count().set(self.count().get().saturating_sub(1));
+        if self.shared.sweeper.writers.get() == 0 {
+            self.shared.sweeper.spared.take();
+        }
     }
 }
 
 /// Notes blocks that may have become garbage.
 pub fn suspect(shared: &Shared, keys: impl IntoIterator<Item = Key>) {
+    let spared = shared.sweeper.spared.borrow();
     let mut candidates = shared.sweeper.candidates.borrow_mut();
-    let room = MAX_CANDIDATES.saturating_sub(candidates.len());
-    candidates.extend(keys.into_iter().take(room));
+    // When not all that is to be spared could be noted, nothing is a candidate.
+    let room = if spared.len() < MAX_CANDIDATES { MAX_CANDIDATES.saturating_sub(candidates.len()) } else { 0 };
+    candidates.extend(keys.into_iter().filter(|key| !spared.contains(key)).take(room));
     shared.sweeper.postponed.set(true);
+}
+
+/// Drops blocks, unless a root reaches one of them, or a file being stored or fetched may.
+pub async fn drop_blocks(shared: &Rc<Shared>, keys: HashSet<Key>) -> Result<()> {
+    let _sweeping = shared.sweeper.sweeping.lock().await;
+    if shared.sweeper.writers.get() > 0 {
+        return Err(Error::Denied(
+            "files are being stored or fetched, and may need these blocks; try again later".into(),
+        ));
+    }
+    let mut after = None;
+    loop {
+        let page = shared.tier.roots(after.as_ref(), MAX_PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.root.cid);
+        for root in page.iter().map(|stored| &stored.root.cid) {
+            let mut reached = None;
+            let mut look = |cid: &Cid| {
+                reached = reached.or(block::key(cid).filter(|key| keys.contains(key)).map(|_| *cid));
+            };
+            let whole = walk(shared, root, &mut look).await?;
+            if let Some(cid) = reached {
+                return Err(Error::Denied(format!("{cid} is part of {root}, which is stored here")));
+            }
+            if !whole {
+                let problem = format!("part of {root} cannot be read, so that nobody can tell which blocks it needs");
+                return Err(Error::Denied(problem));
+            }
+        }
+    }
+    let keys: Vec<Key> = keys.into_iter().collect();
+    for drop_blocks in keys.chunks(MAX_DROPS).map(<[Key]>::to_vec) {
+        let durability = shared.options.durability;
+        shared.blocks.commit(Commit { drop_blocks, durability, ..Commit::default() }).await?;
+    }
+    Ok(())
 }
 
 /// Forgets a root, and drops what only it reached.
@@ -75,7 +153,7 @@ pub async fn delete(shared: &Rc<Shared>, root: &Cid) -> Result<()> {
 /// Drops the candidates that no root reaches, and forgets `root` with the first of them.
 pub async fn sweep(shared: &Rc<Shared>, root: Option<&Cid>) -> Result<()> {
     let _sweeping = shared.sweeper.sweeping.lock().await;
-    let busy = shared.sweeper.writers.get() > 0;
+    let busy = shared.sweeper.is_busy();
     shared.sweeper.postponed.set(busy);
     let garbage = if busy { None } else { garbage(shared, root).await? };
     let mut commit = Commit { drop_roots: root.into_iter().copied().collect(), ..Commit::default() };
@@ -119,7 +197,7 @@ async fn garbage(shared: &Rc<Shared>, root: Option<&Cid>) -> Result<Option<HashS
 pub async fn leave(open: Open) {
     let shared = open.shared.clone();
     drop(open);
-    if shared.sweeper.writers.get() == 0 && shared.sweeper.postponed.get() {
+    if !shared.sweeper.is_busy() && shared.sweeper.postponed.get() {
         let _roots = shared.roots.lock().await;
         // If this fails the blocks wait for the next sweep.
         let _ = sweep(&shared, None).await;

@@ -15,7 +15,7 @@ use futures_util::{
 
 use super::{Shared, StoreOptions, sweep};
 use crate::{
-    block::{self, Block, Key},
+    block::{Block, Key},
     error::{Error, Result},
     tier::{Commit, Root, StoredRoot},
     unixfs::{Built, Chunker, FileBuilder, Layout, Leaf},
@@ -50,14 +50,14 @@ struct Work {
     /// Bytes being hashed and committed.
     in_flight: usize,
     hashing: FuturesOrdered<LocalBoxFuture<'static, Result<Vec<Leaf>>>>,
-    committing: FuturesUnordered<LocalBoxFuture<'static, (usize, Result<()>)>>,
-    /// What was written ahead: garbage, should the file not be finished.
+    committing: FuturesUnordered<LocalBoxFuture<'static, (usize, Result<Vec<Key>>)>>,
+    /// What was written ahead and not held before: garbage, should the file not be finished.
     ahead: Vec<Key>,
 }
 
 enum Event {
     Hashed(Result<Vec<Leaf>>),
-    Committed(usize, Result<()>),
+    Committed(usize, Result<Vec<Key>>),
     Idle,
 }
 
@@ -120,7 +120,9 @@ impl Writer {
     pub async fn abort(&mut self) {
         if let Some(mut work) = self.work.take() {
             // Commits under way cannot be taken back; what they write is known only when they end.
-            while work.committing.next().await.is_some() {}
+            while let Some((_, written)) = work.committing.next().await {
+                work.ahead.extend(written.unwrap_or_default());
+            }
             sweep::suspect(&self.shared, work.ahead.drain(..));
             if let Some(open) = self.open.take() {
                 sweep::leave(open).await;
@@ -183,18 +185,17 @@ impl Work {
                 None | Some(Event::Idle) => return Ok(()),
                 Some(Event::Committed(bytes, result)) => {
                     self.in_flight -= bytes;
-                    result?;
+                    let room = MAX_AHEAD - self.ahead.len();
+                    self.ahead.extend(result?.into_iter().take(room));
                 }
                 Some(Event::Hashed(leaves)) => {
                     let leaves = leaves?;
                     let bytes = leaves.iter().map(|leaf| leaf.size as usize).sum();
                     let blocks = self.link(shared, leaves).await?;
-                    let room = MAX_AHEAD - self.ahead.len();
-                    self.ahead.extend(blocks.iter().filter_map(|block| block::key(block.cid())).take(room));
                     let commit =
                         Commit { blocks, durability: shared.options.durability, ahead: true, ..Commit::default() };
                     let door = shared.blocks.clone();
-                    self.committing.push(Box::pin(async move { (bytes, door.commit(commit).await.map(drop)) }));
+                    self.committing.push(Box::pin(async move { (bytes, door.write_ahead(commit).await) }));
                 }
             }
         }

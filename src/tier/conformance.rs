@@ -37,6 +37,7 @@ pub async fn all<F: Fixture>(fresh: impl Fn(&str) -> F) {
     pins(&fresh("pins")).await;
     drops(&fresh("drops")).await;
     quarantine(&fresh("quarantine")).await;
+    keys(&fresh("keys")).await;
     large_commits(&fresh("large")).await;
     reopening(&fresh("reopening")).await;
     group(&fresh("group")).await;
@@ -226,6 +227,43 @@ async fn quarantine(fixture: &dyn Fixture) {
     aside(place().await).await;
     assert_eq!(tier.has(&[key(&block)]).await.unwrap(), [false]);
     assert_eq!(tier.usage().await.unwrap().quarantined, 2);
+}
+
+async fn keys(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    assert!(tier.keys(None, 10).await.unwrap().is_empty());
+    let mut expected = Vec::new();
+    for function in HashFunction::ALL {
+        let made = blocks_of(function, (0..40u64).map(|n| noise(n, 1 + 3000 * n as usize)).collect()).await;
+        expected.extend(made.iter().map(key));
+        tier.commit(Commit { blocks: made, ..Commit::default() }).await.unwrap();
+    }
+    let all = async |limit| {
+        let mut listed: Vec<Key> = Vec::new();
+        loop {
+            let page = tier.keys(listed.last(), limit).await.unwrap();
+            assert!(page.len() <= limit);
+            if page.is_empty() {
+                return listed;
+            }
+            listed.extend(page);
+        }
+    };
+    let listed = all(7).await;
+    assert_eq!(all(1).await, listed, "the order does not hang on the pages");
+    assert_eq!(all(1000).await, listed);
+    let sorted = |mut keys: Vec<Key>| {
+        keys.sort_unstable();
+        keys
+    };
+    assert_eq!(sorted(listed.clone()), sorted(expected));
+    // What is dropped is not listed, and can still be the place to go on from.
+    let (gone, kept) = listed.split_at(50);
+    tier.commit(Commit { drop_blocks: gone.to_vec(), ..Commit::default() }).await.unwrap();
+    assert_eq!(all(9).await, kept);
+    assert_eq!(tier.keys(gone.last(), 1000).await.unwrap(), kept);
+    assert_eq!(tier.keys(gone.first(), 3).await.unwrap(), kept[..3]);
+    assert!(tier.keys(kept.last(), 3).await.unwrap().is_empty());
 }
 
 async fn large_commits(fixture: &dyn Fixture) {

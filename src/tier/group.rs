@@ -140,6 +140,10 @@ impl<T: Tier + ?Sized + 'static> Tier for GroupCommit<T> {
         self.queue.tier.has(keys).await
     }
 
+    async fn keys(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Key>> {
+        self.queue.tier.keys(after, limit).await
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Committed> {
         let (done, mut answer) = oneshot::channel();
         self.queue.waiting.borrow_mut().push_back(Waiting { commit, done });
@@ -226,6 +230,10 @@ mod tests {
 
         async fn has(&self, keys: &[Key]) -> Result<Vec<bool>> {
             self.inner.has(keys).await
+        }
+
+        async fn keys(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Key>> {
+            self.inner.keys(after, limit).await
         }
 
         async fn commit(&self, commit: Commit) -> Result<Committed> {

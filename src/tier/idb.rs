@@ -180,6 +180,19 @@ impl Tier for IdbTier {
         Ok(Uint8Array::from(found).to_vec().into_iter().map(|held| held == 1).collect())
     }
 
+    /// In the order of the keys' bytes, which is that of the index.
+    async fn keys(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Key>> {
+        let after = after.map_or(JsValue::UNDEFINED, bytes_of);
+        let found = host::list_keys(&self.log.database, after, limit as u32).await;
+        let found = Array::from(&found.map_err(|error| failed("cannot read", &error))?);
+        let key = |bytes: JsValue| {
+            let bytes = Uint8Array::new(&bytes).to_vec();
+            Key::from_bytes(&bytes)
+                .map_err(|error| Error::Corrupt { cid: None, detail: format!("a key of the database: {error}") })
+        };
+        found.iter().map(key).collect()
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Committed> {
         let (strict, ahead) = (commit.durability == Durability::Strict, commit.ahead);
         let drops = commit.drop_blocks.iter().map(bytes_of).collect();

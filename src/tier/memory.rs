@@ -72,6 +72,15 @@ impl Tier for MemoryTier {
         Ok(keys.iter().map(|key| state.blocks.contains_key(key)).collect())
     }
 
+    async fn keys(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Key>> {
+        let state = self.state.borrow();
+        let mut keys: Vec<Key> =
+            state.blocks.keys().filter(|key| after.is_none_or(|after| *key > after)).copied().collect();
+        keys.sort_unstable();
+        keys.truncate(limit);
+        Ok(keys)
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Committed> {
         let mut state = self.state.borrow_mut();
         for key in commit.drop_blocks {

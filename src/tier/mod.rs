@@ -153,6 +153,11 @@ pub trait Tier {
     /// Whether each key is held, in order.
     async fn has(&self, keys: &[Key]) -> Result<Vec<bool>>;
 
+    /// At most `limit` keys of the blocks held that come after `after`, which need not be held any more. The order is the
+    /// tier's own and never changes, so that pages, each after the last key of the one before, give every key once, but
+    /// those of blocks that came or went meanwhile. None: that was all.
+    async fn keys(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Key>>;
+
     /// Makes the whole change visible and durable, or, on an error, none of it.
     async fn commit(&self, commit: Commit) -> Result<Committed>;
 

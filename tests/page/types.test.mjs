@@ -19,4 +19,6 @@ test('every export is declared, and every declaration exported', async () => {
   const internal = ['asError'];
   const shipped = [...exported(index), ...exported(errors)].filter((name) => !internal.includes(name));
   assert.deepEqual(shipped.sort(), exported(types).sort());
+  const [helia, heliaTypes] = await Promise.all(['helia.js', 'helia.d.ts'].map(read));
+  assert.deepEqual(exported(helia).sort(), exported(heliaTypes).sort());
 });

@@ -7,6 +7,7 @@ import {
   StorageError,
   type FileInfo,
   type OfflineReason,
+  type Remote,
   type Status,
 } from 'ipfs-kit-storage';
 
@@ -17,6 +18,7 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
     verification: 'on-first-read',
     layout: { profile: 'unixfs-v0-2015', chunkSize: 1024 },
     forceFallback: true,
+    remotes: ['https://gateway.example', { name: 'mine', get: async (cid, { signal }) => undefined }],
   });
   const info: FileInfo = await storage.store(file, {
     pin: true,
@@ -43,6 +45,10 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   await storage.configureCache({ memoryBytes: 0, diskBytes: Infinity, policy: 'lru' });
   await (await getStorage()).flush();
   await resetStorage();
+  await storage.putBlocks([{ cid: info.cid, bytes: new Uint8Array(1) }], { signal: AbortSignal.timeout(1000) });
+  const block: Uint8Array = await storage.getBlock(info.cid, { offline: true });
+  for await (const key of storage.blockKeys()) console.log(key.length);
+  await storage.deleteBlocks([info.cid]);
   const held: boolean = (await storage.exists(info.cid)) && storage.isAvailable();
   storage.close();
 
@@ -52,7 +58,9 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   await storage.store('x', { pinned: true });
   // @ts-expect-error no such durability
   await openStorage({ durability: 'maybe' });
+  // @ts-expect-error a remote has a `get`
+  await openStorage({ remotes: [{ name: 'none' } satisfies Remote] });
   // @ts-expect-error no such policy
   await storage.configureCache({ policy: 'arc' });
-  return { many, bytes, streamed, files, next, reason, held };
+  return { many, bytes, block, streamed, files, next, reason, held };
 }

@@ -80,10 +80,11 @@ fn browser_tests(counts: &mut Counts) -> Result<()> {
 
 const NODE_TEST: [&str; 4] = ["--test", "--test-reporter=spec", "--test-timeout=600000", "--test-force-exit"];
 
-/// The built npm package in a page, driven by Node's test runner.
+/// The built npm package in a page, alone and together with Helia, driven by Node's test runner.
 fn page_tests(counts: &mut Counts) -> Result<()> {
     let directory = Path::new("tests/page");
     tools::npm_packages(directory)?;
+    tools::npm_packages(&directory.join("helia"))?;
     let mut node = command(tools::node()?);
     node.current_dir(directory).args(NODE_TEST).envs(tools::hosts()?);
     count(counts, &mut node)

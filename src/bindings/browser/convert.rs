@@ -2,14 +2,16 @@
 
 use std::rc::Rc;
 
+use js_sys::Array;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue};
 
+use super::remote;
 use crate::{
     error::{Error, OfflineReason},
     hash::HashFunction,
     platform::browser::{BrowserClock, BrowserHttp, BrowserNetwork},
-    remote::{Connector, HttpConnector, Patience, Remotes},
+    remote::{HttpConnector, Patience, Remotes},
     storage::{self, Verification},
     tier::{Durability, StoredRoot},
     unixfs::{self, Profile},
@@ -23,7 +25,6 @@ struct OpenOptions {
     verification: Option<String>,
     force_fallback: bool,
     disabled: bool,
-    remotes: Vec<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -134,8 +135,8 @@ struct Attempt {
     reason: String,
 }
 
-pub fn open_options(value: JsValue) -> Result<storage::OpenOptions, JsValue> {
-    let known = ["layout", "durability", "verification", "forceFallback", "disabled", "remotes"];
+pub fn open_options(value: JsValue, remotes: &Array) -> Result<storage::OpenOptions, JsValue> {
+    let known = ["layout", "durability", "verification", "forceFallback", "disabled"];
     let given: OpenOptions = from_js(value, &known)?;
     let durability = match given.durability.as_deref() {
         None | Some("strict") => Durability::Strict,
@@ -155,8 +156,7 @@ pub fn open_options(value: JsValue) -> Result<storage::OpenOptions, JsValue> {
     };
     let layout = given.layout.map_or(Ok(unixfs::Layout::default()), layout)?;
     let connector = Rc::new(HttpConnector(Rc::new(BrowserHttp)));
-    let remotes = given.remotes.iter().map(|address| connector.connect(address));
-    let remotes = remotes.collect::<Result<_, _>>().map_err(Thrown::from)?;
+    let remotes = remote::remotes(remotes, connector.as_ref()).map_err(Thrown::from)?;
     let (clock, network) = (Rc::new(BrowserClock), Rc::new(BrowserNetwork));
     let remotes = Some(Rc::new(Remotes::new(remotes, connector, clock, network, Patience::default())));
     Ok(storage::OpenOptions { layout, durability, verification, offline, remotes, ..storage::OpenOptions::default() })

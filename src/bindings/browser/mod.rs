@@ -1,7 +1,9 @@
 //! The browser binding: what `npm/index.js` wraps. Arguments and results are plain values; errors are thrown as objects
 //! `{ code, message, ... }`, of which the package makes its error classes.
 
+mod blocks;
 mod convert;
+mod remote;
 
 use std::rc::Rc;
 
@@ -51,8 +53,8 @@ struct Reading {
 #[wasm_bindgen]
 impl Engine {
     /// Opens the store of this name.
-    pub async fn open(name: String, options: JsValue) -> Outcome<Engine> {
-        let options = convert::open_options(options)?;
+    pub async fn open(name: String, options: JsValue, remotes: Array) -> Outcome<Engine> {
+        let options = convert::open_options(options, &remotes)?;
         let tier = Rc::new(IdbTier::open(&name).await.map_err(Thrown::from)?);
         let storage = Storage::new(tier.clone(), Rc::new(BrowserHasher), Rc::new(BrowserClock), options);
         Ok(Engine { storage: storage.map_err(Thrown::from)?, tier })

@@ -162,6 +162,21 @@ export async function hasBlocks(database, keys) {
   return Uint8Array.from(found, (key) => Number(key !== undefined));
 }
 
+/** At most `limit` keys of blocks after one of them, or from the first on, in their order. */
+export async function listKeys(database, after, limit) {
+  const index = begin(database, ['blocks'], 'readonly').objectStore('blocks').index('keys');
+  // The values are not wanted, and the index alone gives its keys only to a cursor.
+  const request = index.openKeyCursor(after && IDBKeyRange.lowerBound(after, true), 'nextunique');
+  const keys = [];
+  for (;;) {
+    const cursor = await answer(request);
+    if (!cursor) return keys;
+    keys.push(cursor.key);
+    if (keys.length === limit) return keys;
+    cursor.continue();
+  }
+}
+
 /** The log entries after a place in it. */
 export async function readLog(database, after) {
   return entriesAfter(begin(database, ['log'], 'readonly').objectStore('log'), after);

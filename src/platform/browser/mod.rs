@@ -83,6 +83,9 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = hasBlocks)]
     pub(crate) async fn has_blocks(database: &JsValue, keys: Array) -> Result<JsValue, JsValue>;
 
+    #[wasm_bindgen(catch, js_name = listKeys)]
+    pub(crate) async fn list_keys(database: &JsValue, after: JsValue, limit: u32) -> Result<JsValue, JsValue>;
+
     #[wasm_bindgen(catch, js_name = readLog)]
     pub(crate) async fn read_log(database: &JsValue, after: f64) -> Result<JsValue, JsValue>;
 
@@ -153,10 +156,10 @@ pub(crate) fn failed(what: &str, error: &JsValue) -> Error {
     }
 }
 
-fn message(error: &JsValue) -> String {
+pub(crate) fn message(error: &JsValue) -> String {
     text(error, "message").or_else(|| error.as_string()).unwrap_or_else(|| format!("{error:?}"))
 }
 
-fn text(error: &JsValue, key: &str) -> Option<String> {
+pub(crate) fn text(error: &JsValue, key: &str) -> Option<String> {
     js_sys::Reflect::get(error, &key.into()).ok().and_then(|value| value.as_string())
 }

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use futures_util::lock::Mutex;
 
 use self::{
-    frame::{HEADER_BYTES, Position},
+    frame::{HEADER_BYTES, Header, Position},
     log::{Appender, FIRST_FRAME, Log},
     recovery::{Replayed, Torn},
     table::{Entry, Table},
@@ -227,6 +227,41 @@ impl PackTier {
         Ok(None)
     }
 
+    /// The order is that of the digest bytes in the table, then of the keys: any page is found in one pass over the table,
+    /// and only its own keys are read from disk.
+    async fn keys_after(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Key>> {
+        let place = |key: &Key| (table::prefix(key), *key);
+        let after = after.map(place);
+        let mut from = Some(after.map_or(0, |(prefix, _)| prefix));
+        let mut found = Vec::new();
+        while let Some(first) = from.filter(|_| found.len() < limit) {
+            let page = self.state.borrow().table.page(first, limit);
+            from = page.last().filter(|_| page.len() >= limit).and_then(|last| last.prefix.checked_add(1));
+            for entry in page {
+                found.extend(
+                    self.key_of(entry)
+                        .await?
+                        .map(|key| place(&key))
+                        .filter(|key| after.is_none_or(|after| *key > after)),
+                );
+            }
+        }
+        found.sort_unstable();
+        found.truncate(limit);
+        Ok(found.into_iter().map(|(_, key)| key).collect())
+    }
+
+    /// The key of an entry; none if its frame is damaged, or gone since.
+    async fn key_of(&self, entry: Entry) -> Result<Option<Key>> {
+        if !self.state.borrow().table.candidates(entry.prefix).any(|there| there == entry) {
+            return Ok(None);
+        }
+        let file = self.log.segment(entry.at.segment).await?;
+        let frame = file.read_at(u64::from(entry.at.offset), HEADER_BYTES + frame::MAX_KEY_BYTES)?;
+        let bytes = Header::decode(&frame).and_then(|header| frame.get(HEADER_BYTES..HEADER_BYTES + header.key_bytes));
+        Ok(bytes.and_then(|bytes| Key::from_bytes(bytes).ok()).filter(|key| table::prefix(key) == entry.prefix))
+    }
+
     async fn get_one(&self, key: &Key) -> Result<Option<Held>> {
         let candidates: Vec<Entry> = self.state.borrow().table.candidates(table::prefix(key)).collect();
         let key_bytes = key.to_bytes();
@@ -376,6 +411,10 @@ impl Tier for PackTier {
             found.push(self.find(key).await?.is_some());
         }
         Ok(found)
+    }
+
+    async fn keys(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Key>> {
+        self.keys_after(after, limit).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed> {

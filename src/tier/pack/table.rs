@@ -3,6 +3,8 @@
 //! It keeps eight bytes of each digest and not the key itself: the frame on disk has the whole key and is asked before a
 //! hit is believed, so two blocks may share the eight bytes without harm.
 
+use std::collections::BinaryHeap;
+
 use super::frame::Position;
 use crate::block::Key;
 
@@ -63,6 +65,23 @@ impl Table {
     pub fn iter(&self) -> impl Iterator<Item = Entry> + '_ {
         let slots = self.prefixes.iter().zip(&self.places).filter(|(_, place)| place.at.segment != 0);
         slots.map(|(prefix, place)| Entry { prefix: *prefix, at: place.at, length: place.length })
+    }
+
+    /// The entries with the smallest prefixes from `first` on, in their order: `limit` of them, and all that share the last
+    /// one's prefix. Fewer: these are the last.
+    pub fn page(&self, first: u64, limit: usize) -> Vec<Entry> {
+        let mut smallest = BinaryHeap::new();
+        for prefix in self.iter().map(|entry| entry.prefix).filter(|prefix| *prefix >= first) {
+            if smallest.len() < limit {
+                smallest.push(prefix);
+            } else if smallest.peek().is_some_and(|largest| prefix < *largest) {
+                smallest.pop();
+                smallest.push(prefix);
+            }
+        }
+        let mut prefixes = smallest.into_sorted_vec();
+        prefixes.dedup();
+        prefixes.into_iter().flat_map(|prefix| self.candidates(prefix)).collect()
     }
 
     /// Adds an entry.
@@ -167,6 +186,27 @@ mod tests {
                 expected.sort_unstable();
                 prop_assert_eq!(found, expected);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pages_in_the_order_of_prefixes(prefixes in prop::collection::vec(0u64..40, 0..60), limit in 1usize..20) {
+            let mut table = Table::default();
+            prefixes.iter().zip(0..).for_each(|(prefix, offset)| table.insert(entry(*prefix, offset)));
+            let mut listed = Vec::new();
+            let mut first = 0;
+            loop {
+                let page = table.page(first, limit);
+                listed.extend(page.iter().map(|entry| entry.prefix));
+                match page.last() {
+                    Some(last) if page.len() >= limit => first = last.prefix + 1,
+                    _ => break,
+                }
+            }
+            let mut expected = prefixes;
+            expected.sort_unstable();
+            prop_assert_eq!(listed, expected);
         }
     }
 

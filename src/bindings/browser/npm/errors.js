@@ -6,7 +6,6 @@ export class StorageError extends Error {
 
   constructor(message, details = {}) {
     super(message);
-    this.name = new.target.name;
     Object.assign(this, details);
   }
 }
@@ -40,6 +39,26 @@ const CLASSES = {
   cancelled: CancelledError,
   io: IoError,
 };
+
+// Not the classes' own names: bundlers rename classes.
+for (const [name, Class] of Object.entries({
+  StorageError,
+  InvalidCidError,
+  InvalidArgumentError,
+  NotFoundError,
+  NotAvailableOfflineError,
+  UnavailableError,
+  IntegrityError,
+  QuotaExceededError,
+  CorruptError,
+  DeniedError,
+  LockedError,
+  UnsupportedError,
+  CancelledError,
+  IoError,
+})) {
+  Object.defineProperty(Class.prototype, 'name', { value: name, writable: true, configurable: true });
+}
 
 /** What the engine threw, as an error of its class; anything else as it is. */
 export function asError(thrown) {

@@ -42,12 +42,31 @@ export interface OpenOptions {
   /** Never use a network, whatever is configured. `globalThis.IPFS_KIT_DISABLE = '1'` does the same. */
   forceFallback?: boolean;
   /**
-   * Who may have what is not held here: `https://…` is a trustless gateway, `kubo+http://…` a Kubo RPC, `routing+https://…` a
-   * delegated router. They must allow this page's origin (CORS). What they send is proven before it is kept.
+   * Who may have what is not held here. Addresses: `https://…` is a trustless gateway, `kubo+http://…` a Kubo RPC,
+   * `routing+https://…` a delegated router; they must allow this page's origin (CORS). Or objects, such as `helia(node)` of
+   * `ipfs-kit-storage/helia`. What they send is proven before it is kept.
    */
-  remotes?: string[];
+  remotes?: (string | Remote)[];
   /** Where the wasm is, when it does not lie beside the script: a URL, a Response or its bytes. Counts once. */
   module?: RequestInfo | URL | Response | BufferSource | WebAssembly.Module;
+}
+
+/** A place that may have blocks. What it gives need not be trusted: it is proven before it is kept. */
+export interface Remote {
+  /** What errors and the status call it. */
+  name: string;
+  /** What kind it is, for the status. Default: `custom`. */
+  kind?: 'helia' | 'custom';
+  /**
+   * The bytes of the block with this CID; undefined, or a rejection with the name `NotFoundError`, when it does not have it.
+   * Any other rejection says that it cannot be reached, and it is asked again. The signal aborts when nobody waits any more,
+   * at the latest after 20 seconds.
+   */
+  get(cid: string, options: { signal: AbortSignal }): Promise<Uint8Array | undefined>;
+  /** The least that it can be asked for; rejects when it cannot be reached. Default: a `get` of the empty block. */
+  probe?(options: { signal: AbortSignal }): Promise<void>;
+  /** Takes a block, if it takes any. Nothing calls it yet. */
+  put?(cid: string, bytes: Uint8Array, options: { signal: AbortSignal }): Promise<void>;
 }
 
 export interface StoreOptions {
@@ -189,6 +208,25 @@ export class Storage {
 
   /** Takes the pin away; the data stays. */
   unpin(cid: CidLike): Promise<void>;
+
+  /**
+   * Stores single blocks in one commit: all of them or none. IntegrityError when one does not hash to its CID. They belong
+   * to no stored file: they stay until `deleteBlocks`, or until a stored file that shares them is deleted; pin the root of
+   * their DAG to keep them in any case.
+   */
+  putBlocks(blocks: Iterable<{ cid: CidLike; bytes: Uint8Array }>, options?: { signal?: AbortSignal }): Promise<void>;
+
+  /** A single block's bytes; one that is not held here is fetched, proven and kept. `exists` tells whether it is held. */
+  getBlock(cid: CidLike, options?: { signal?: AbortSignal; offline?: boolean }): Promise<Uint8Array>;
+
+  /**
+   * Drops single blocks: all of them or none. DeniedError when a stored root needs one, and while files are being stored or
+   * fetched. Every stored DAG is walked for it, so give many at once.
+   */
+  deleteBlocks(cids: Iterable<CidLike>, options?: { signal?: AbortSignal }): Promise<void>;
+
+  /** The multihashes of all blocks held. */
+  blockKeys(): AsyncGenerator<Uint8Array, void, undefined>;
 
   /** The state of each backend, with its evidence, and the figures of the store. */
   backendStatus(): Promise<Status>;

@@ -7,12 +7,12 @@ export * from './errors.js';
 
 /** Read from a File or Blob at a time: large reads are several times faster than small ones. */
 const SLICE_BYTES = 8 * 1024 * 1024;
-/** Roots asked for at a time by `files`. */
+/** Roots or keys asked for at a time by `files` and `blockKeys`. */
 const PAGE = 1000;
 
 let loading;
 
-export async function openStorage({ name = 'ipfs-kit-storage', module, ...options } = {}) {
+export async function openStorage({ name = 'ipfs-kit-storage', module, remotes = [], ...options } = {}) {
   const disabled = isSet(globalThis.IPFS_KIT_DISABLE);
   // One that failed to load, offline perhaps, may load the next time.
   loading ??= init(module === undefined ? undefined : { module_or_path: module }).catch((error) => {
@@ -20,7 +20,7 @@ export async function openStorage({ name = 'ipfs-kit-storage', module, ...option
     throw error;
   });
   await loading;
-  return new Storage(await call(Engine.open(name, { ...options, disabled })));
+  return new Storage(await call(Engine.open(name, { ...options, disabled }, [...remotes])));
 }
 
 let shared;
@@ -155,6 +155,33 @@ export class Storage {
 
   async unpin(cid) {
     return call(this.#open().unpin(text(cid)));
+  }
+
+  async putBlocks(blocks, { signal } = {}) {
+    signal?.throwIfAborted();
+    const all = [...blocks];
+    const cids = all.map(({ cid }) => text(cid));
+    return abortable(call(this.#open().putBlocks(cids, all.map(({ bytes }) => bytes))), signal);
+  }
+
+  async getBlock(cid, { signal, offline = false } = {}) {
+    signal?.throwIfAborted();
+    return abortable(call(this.#open().getBlock(text(cid), Boolean(offline))), signal);
+  }
+
+  async deleteBlocks(cids, { signal } = {}) {
+    signal?.throwIfAborted();
+    return abortable(call(this.#open().deleteBlocks(Array.from(cids, text))), signal);
+  }
+
+  async *blockKeys() {
+    let after;
+    for (;;) {
+      const page = await call(this.#open().blockKeys(after, PAGE));
+      if (page.length === 0) return;
+      after = page.at(-1);
+      yield* page;
+    }
   }
 
   async backendStatus() {

@@ -1,0 +1,58 @@
+//! The door for single blocks, as `npm/helia.js` needs it.
+
+use bytes::Bytes;
+use js_sys::{Array, Promise, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
+
+use super::{Engine, Outcome, Thrown};
+use crate::{
+    block::{self, Cid, Key},
+    error::Error,
+    platform::browser::buffers,
+};
+
+fn parsed(cids: Vec<String>) -> crate::Result<Vec<Cid>> {
+    cids.iter().map(|cid| block::parse(cid)).collect()
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Stores blocks in one commit; has its copies of them on return.
+    #[wasm_bindgen(js_name = putBlocks)]
+    pub fn put_blocks(&self, cids: Vec<String>, bytes: Array) -> Promise {
+        let storage = self.storage.clone();
+        let bytes: Vec<Bytes> = bytes.iter().map(|bytes| Uint8Array::new(&bytes).to_vec().into()).collect();
+        future_to_promise(async move {
+            let cids = parsed(cids).map_err(Thrown::from)?;
+            storage.put_blocks(cids.into_iter().zip(bytes).collect()).await.map_err(Thrown::from)?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// A block's bytes.
+    #[wasm_bindgen(js_name = getBlock)]
+    pub async fn get_block(&self, cid: String, offline: bool) -> Outcome<Uint8Array> {
+        let cid = block::parse(&cid).map_err(Thrown::from)?;
+        let bytes = self.storage.get_block(&cid, offline).await.map_err(Thrown::from)?;
+        // In the buffer that it came in, if nothing else lies there.
+        let alone = |view: &Uint8Array| view.length() == view.buffer().byte_length();
+        Ok(buffers::take(&bytes).filter(alone).unwrap_or_else(|| Uint8Array::from(bytes.as_ref())))
+    }
+
+    /// Drops blocks that no root needs.
+    #[wasm_bindgen(js_name = deleteBlocks)]
+    pub async fn delete_blocks(&self, cids: Vec<String>) -> Outcome<()> {
+        let cids = parsed(cids).map_err(Thrown::from)?;
+        Ok(self.storage.delete_blocks(&cids).await.map_err(Thrown::from)?)
+    }
+
+    /// A page of multihashes of the blocks held.
+    #[wasm_bindgen(js_name = blockKeys)]
+    pub async fn block_keys(&self, after: Option<Vec<u8>>, limit: u32) -> Outcome<Array> {
+        let invalid = |error| Error::InvalidArgument(format!("no multihash: {error}"));
+        let after = after.map(|bytes| Key::from_bytes(&bytes).map_err(invalid)).transpose().map_err(Thrown::from)?;
+        let keys = self.storage.block_keys(after.as_ref(), limit as usize).await.map_err(Thrown::from)?;
+        Ok(keys.iter().map(|key| Uint8Array::from(key.to_bytes().as_slice())).collect())
+    }
+}

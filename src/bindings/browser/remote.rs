@@ -1,0 +1,143 @@
+//! Remotes made in JavaScript: an object with a method `get`, such as `npm/helia.js` makes of a Helia node. What one must
+//! offer says `Remote` in `npm/index.d.ts`.
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use crate::{
+    block::{Block, Cid, MAX_BLOCK_BYTES},
+    error::{Error, Result as Outcome},
+    platform::browser::{message, text},
+    remote::{Connector, Failure, Remote},
+};
+
+/// The empty block, inlined in its CID.
+const PROBE: &str = "bafkqaaa";
+
+#[wasm_bindgen]
+extern "C" {
+    type AbortController;
+
+    #[wasm_bindgen(constructor)]
+    fn new() -> AbortController;
+
+    #[wasm_bindgen(method, getter)]
+    fn signal(this: &AbortController) -> JsValue;
+
+    #[wasm_bindgen(method)]
+    fn abort(this: &AbortController);
+}
+
+/// Aborts what nobody waits for any more.
+struct Call {
+    controller: AbortController,
+    ended: bool,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.controller.abort();
+        }
+    }
+}
+
+struct JsRemote {
+    object: Object,
+    name: String,
+    kind: String,
+}
+
+/// Of each its remote: a text is an address, an object is one itself.
+pub fn remotes(given: &Array, connector: &dyn Connector) -> Outcome<Vec<Rc<dyn Remote>>> {
+    given.iter().map(|one| remote(&one, connector)).collect()
+}
+
+fn remote(given: &JsValue, connector: &dyn Connector) -> Outcome<Rc<dyn Remote>> {
+    if let Some(address) = given.as_string() {
+        return connector.connect(&address);
+    }
+    let problem =
+        || Error::InvalidArgument("a remote is an address, or an object with a name and a method `get`".into());
+    let object = given.dyn_ref::<Object>().ok_or_else(problem)?.clone();
+    let name = text(&object, "name").filter(|name| !name.is_empty()).ok_or_else(problem)?;
+    let kind = text(&object, "kind").unwrap_or_else(|| "custom".into());
+    method(&object, "get").ok_or_else(problem)?;
+    Ok(Rc::new(JsRemote { object, name, kind }))
+}
+
+fn method(object: &Object, name: &str) -> Option<Function> {
+    Reflect::get(object, &name.into()).ok()?.dyn_into().ok()
+}
+
+impl JsRemote {
+    /// Calls a method with these arguments and `{ signal }`.
+    async fn call(&self, method: &Function, arguments: &[JsValue]) -> Result<JsValue, Failure> {
+        let mut call = Call { controller: AbortController::new(), ended: false };
+        let options = Object::new();
+        let settled = Reflect::set(&options, &"signal".into(), &call.controller.signal()).and_then(|_| {
+            let arguments: Array = arguments.iter().chain([&JsValue::from(options)]).cloned().collect();
+            method.apply(&self.object, &arguments)
+        });
+        let done = match settled {
+            Ok(value) => JsFuture::from(Promise::resolve(&value)).await,
+            Err(thrown) => Err(thrown),
+        };
+        call.ended = true;
+        done.map_err(|thrown| match text(&thrown, "name").as_deref() {
+            Some("NotFoundError") => Failure::NotFound,
+            _ => Failure::Unreachable(message(&thrown)),
+        })
+    }
+
+    async fn get(&self, cid: &str) -> Result<JsValue, Failure> {
+        match method(&self.object, "get") {
+            Some(get) => self.call(&get, &[cid.into()]).await,
+            None => Err(Failure::Unsupported("it has no `get` any more".into())),
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Remote for JsRemote {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    async fn block(&self, cid: &Cid) -> Result<Bytes, Failure> {
+        let given = self.get(&cid.to_string()).await?;
+        if given.is_undefined() || given.is_null() {
+            return Err(Failure::NotFound);
+        }
+        let bytes = given.dyn_into::<Uint8Array>().map_err(|_| Failure::Broken("it gave no Uint8Array".into()))?;
+        if bytes.length() as usize > MAX_BLOCK_BYTES {
+            return Err(Failure::Broken(format!("more than {MAX_BLOCK_BYTES} bytes")));
+        }
+        Ok(bytes.to_vec().into())
+    }
+
+    async fn probe(&self) -> Result<(), Failure> {
+        match method(&self.object, "probe") {
+            Some(probe) => self.call(&probe, &[]).await.map(drop),
+            None => self.get(PROBE).await.map(drop),
+        }
+    }
+
+    async fn put(&self, blocks: &[Block]) -> Result<(), Failure> {
+        let put = method(&self.object, "put").ok_or_else(|| Failure::Unsupported("it takes no blocks".into()))?;
+        for block in blocks {
+            let bytes = Uint8Array::from(block.bytes().as_ref());
+            self.call(&put, &[block.cid().to_string().into(), bytes.into()]).await?;
+        }
+        Ok(())
+    }
+}
