@@ -159,7 +159,7 @@ impl BlockSource for Tape {
     async fn blocks(&self, cids: &[Cid]) -> ipfs_kit_storage::Result<Vec<Block>> {
         let mut claims = Vec::new();
         for cid in cids {
-            claims.push((*cid, self.origin.block(cid).await.ok_or(Error::NotFound(*cid))?));
+            claims.push((*cid, self.origin.block(cid).await.ok_or(Error::NotFound(cid.into()))?));
         }
         {
             let mut tape = self.blocks.borrow_mut();

@@ -188,7 +188,7 @@ impl Storage {
 
     /// What is known of a stored root.
     pub async fn stat(&self, cid: &Cid) -> Result<StoredRoot> {
-        self.shared.tier.root(cid).await?.ok_or(Error::NotFound(*cid))
+        self.shared.tier.root(cid).await?.ok_or(Error::NotFound(cid.into()))
     }
 
     /// At most `limit` stored roots in the order of their CIDs' text, after `after`.
