@@ -115,10 +115,11 @@ impl Remotes {
 
     /// A block, from the first who gives one.
     pub async fn block(&self, cid: Cid) -> Result<Answer<Bytes>, Vec<Attempt>> {
-        self.ask(move |remote| Box::pin(async move { remote.block(&cid).await })).await
+        self.ask(self.patience.rounds, move |remote| Box::pin(async move { remote.block(&cid).await })).await
     }
 
-    /// A CAR, from the first who sends some of it.
+    /// A CAR, from the first who sends some of it. One along a path is asked for once: there are other ways to have it, and
+    /// to gateways of some kinds a name that is missing is a failure of theirs.
     pub async fn car(&self, wanted: &Wanted) -> Result<Answer<Begun>, Vec<Attempt>> {
         let ask = |remote: Rc<dyn Remote>| -> LocalBoxFuture<'static, Result<Begun, Failure>> {
             let wanted = wanted.clone();
@@ -128,7 +129,7 @@ impl Remotes {
                 Ok(Begun { first, body })
             })
         };
-        self.ask(ask).await
+        self.ask(if wanted.path.is_empty() { self.patience.rounds } else { 1 }, ask).await
     }
 
     /// The next bytes of a body, if they come in time.
@@ -181,10 +182,11 @@ impl Remotes {
 
     async fn ask<T>(
         &self,
+        rounds: u32,
         ask: impl Fn(Rc<dyn Remote>) -> LocalBoxFuture<'static, Result<T, Failure>>,
     ) -> Result<Answer<T>, Vec<Attempt>> {
         let mut attempts = Vec::new();
-        for round in 0..self.patience.rounds.max(1) {
+        for round in 0..rounds.max(1) {
             if round > 0 {
                 self.network.sleep(self.wait(round)).await;
             }
