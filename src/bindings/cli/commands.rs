@@ -18,6 +18,7 @@ use crate::{
     },
     storage::{MAX_PAGE, ReadOptions, Storage, StoreOptions},
     tier::StoredRoot,
+    unixfs::Path,
 };
 
 /// Read from a file, or from standard input, at a time.
@@ -30,8 +31,8 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
         Command::Store { files, pin, name } => {
             files.iter().try_for_each(|file| store_one(&storage, file, pin, name.clone(), output))
         }
-        Command::Retrieve { cid, output: to, offset, length } => {
-            retrieve(&storage, &block::parse(&cid)?, to, offset, length, output)
+        Command::Retrieve { path, output: to, offset, length } => {
+            retrieve(&storage, Path::parse(&path)?, to, offset, length, output)
         }
         Command::List => list(&storage, output),
         Command::Stat { cid } => {
@@ -88,14 +89,14 @@ fn store_one(storage: &Storage, file: &str, pin: bool, name: Option<String>, out
 
 fn retrieve(
     storage: &Storage,
-    cid: &Cid,
+    path: Path,
     to: Option<String>,
     offset: u64,
     length: Option<u64>,
     output: &Output,
 ) -> Result<()> {
-    let mut reader = wait(storage.reader(cid, ReadOptions::range(offset, length)))?;
-    let total = reader.remaining();
+    let mut reader = wait(storage.reader(path, ReadOptions::range(offset, length)))?;
+    let (cid, total) = (*reader.cid(), reader.remaining());
     let mut done = 0;
     let mut copy = |take: &mut dyn FnMut(u64, &Bytes) -> Result<()>| -> Result<()> {
         while let Some(bytes) = wait(reader.next())? {

@@ -35,6 +35,7 @@ use crate::{
     block, error,
     platform::wasi::run,
     storage::{self, ReadOptions, Storage},
+    unixfs::Path,
 };
 
 /// Most bytes that a call returns in one piece: hosts bound it, wasmtime to 128 MiB by default, and trap over that.
@@ -83,10 +84,10 @@ impl GuestHandle for OpenStore {
         Ok(Writer::new(OpenWriter(RefCell::new(writer))))
     }
 
-    fn retrieve(&self, cid: String) -> Result<Vec<u8>, Error> {
-        let cid = block::parse(&cid)?;
+    fn retrieve(&self, path: String) -> Result<Vec<u8>, Error> {
+        let path = Path::parse(&path)?;
         Ok(run(async {
-            let mut reader = self.0.reader(&cid, ReadOptions::default()).await?;
+            let mut reader = self.0.reader(path, ReadOptions::default()).await?;
             let size = reader.size();
             if size > MAX_RETRIEVED {
                 let message =
@@ -101,9 +102,9 @@ impl GuestHandle for OpenStore {
         })?)
     }
 
-    fn open_reader(&self, cid: String, offset: u64, length: Option<u64>) -> Result<Reader, Error> {
-        let cid = block::parse(&cid)?;
-        let reader = run(self.0.reader(&cid, ReadOptions::range(offset, length)))?;
+    fn open_reader(&self, path: String, offset: u64, length: Option<u64>) -> Result<Reader, Error> {
+        let path = Path::parse(&path)?;
+        let reader = run(self.0.reader(path, ReadOptions::range(offset, length)))?;
         Ok(Reader::new(OpenReader(RefCell::new(Reading { reader, rest: Bytes::new() }))))
     }
 
