@@ -1,5 +1,5 @@
-// A trustless gateway over archives made by Kubo, for the tests: single blocks, and CARs in the order of the DAG, also along
-// a path through directories.
+// A trustless gateway over archives made by Kubo, for the tests: single blocks, and CARs in the order of the DAG, also
+// along a path through directories.
 
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';

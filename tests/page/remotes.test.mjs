@@ -73,8 +73,9 @@ test('a file in a directory comes by its path, with one request', async () => {
   assert.equal(result.blocks, 2);
   assert.deepEqual(result.range, [7, 8, 9, 10, 11].map((at) => (at * 31 + 7) % 256));
   assert.equal(result.streamed, 4096);
-  assert.equal(good.state.requests.length, 1);
-  assert.ok(good.state.requests[0].startsWith(`/ipfs/${root}/b.bin?format=car&dag-scope=entity&entity-bytes=0:*&`));
+  const requests = good.state.requests.filter((url) => !url.includes('bafkqaaa'));
+  assert.equal(requests.length, 1);
+  assert.ok(requests[0].startsWith(`/ipfs/${root}/b.bin?format=car&dag-scope=entity&entity-bytes=0:*&`));
   assert.deepEqual(
     [result.missing.name, result.missing.cid, result.missing.path],
     ['NotFoundError', root, `${root}/none`],
