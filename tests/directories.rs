@@ -337,6 +337,8 @@ fn symbolic_links_are_followed_within_the_root() {
         ("out", Link("..")),
         ("dangling", Link("nothing")),
         ("empty", Link("")),
+        ("many", Link(Box::leak("./sub/../".repeat(MAX_PATH_NAMES).into_boxed_str()))),
+        ("long", Link(Box::leak(format!(".{}", "/".repeat(MAX_PATH_BYTES)).into_boxed_str()))),
     ]));
     let file = shelf.find(root, "file").unwrap();
     for path in ["here", "again", "sub/up", "to-sub/up", "zigzag", "sub/top/sub/top/again", "empty/file"] {
@@ -345,7 +347,7 @@ fn symbolic_links_are_followed_within_the_root() {
     for path in ["sub/out", "to-sub/out", "absolute", "ipfs", "out", "out/file", "sub/top/out"] {
         assert!(matches!(shelf.find(root, path), Err(Error::Denied(_))), "{path}");
     }
-    for path in ["loop", "ping", "growing"] {
+    for path in ["loop", "ping", "growing", "many", "long"] {
         assert!(matches!(shelf.find(root, path), Err(Error::Unsupported(_))), "{path}");
     }
     assert!(is_missing(shelf.find(root, "dangling"), root, "dangling"));

@@ -419,6 +419,22 @@ fn symbolic_links_are_followed_elsewhere_too() {
         let root = directory(origin, &[("file", file), ("sub", sub)]).await;
         assert_eq!(world.storage.retrieve(&path(&root, "sub/up")).await.unwrap(), noise(15, 100_000));
         assert!(matches!(world.storage.retrieve(&path(&root, "sub/out")).await, Err(Error::Denied(_))));
+        // Several at once, one of which has found the file while others are still at the link.
+        let data = noise(17, 5_000_000);
+        let large = origin.store(data.clone(), small()).await;
+        let link = put(origin, &[], link("./large")).await;
+        let path = path(&directory(origin, &[("large", large), ("link", link)]).await, "link");
+        let before = world.requests().len();
+        let mut first = world.storage.reader(&path, ReadOptions::default()).await.unwrap();
+        let mut length = first.next().await.unwrap().unwrap().len();
+        let rest = async {
+            while let Some(bytes) = first.next().await.unwrap() {
+                length += bytes.len();
+            }
+        };
+        let (got, ()) = futures_util::future::join(world.storage.retrieve(&path), rest).await;
+        assert_eq!((got.unwrap(), length), (data.into(), 5_000_000));
+        assert_eq!(world.requests().len(), before + 1, "{:?}", world.requests());
         assert!(world.requests().iter().all(|url| !url.contains("..")), "{:?}", world.requests());
     });
 }

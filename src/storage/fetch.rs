@@ -151,15 +151,14 @@ impl Session {
         expected.extend(parts.iter().map(|(cid, span)| (span.start, (*cid, span.end))));
     }
 
-    /// Told where a path leads through.
+    /// Told where a path leads through,
     fn on_the_way(&self, node: &Cid, from: &Cid, names: &[String]) {
-        let mut ways = self.fetch.ways.borrow_mut();
-        if names.is_empty() {
-            ways.remove(node);
-            self.fetch.root.set(*node);
-        } else {
-            ways.insert(*node, (*from, names.to_vec()));
-        }
+        self.fetch.ways.borrow_mut().insert(*node, (*from, names.to_vec()));
+    }
+
+    /// and where it ends.
+    pub fn found(&self, file: &Cid) {
+        self.fetch.root.set(*file);
     }
 }
 
@@ -250,8 +249,8 @@ impl Fetch {
             return Ok((!leaf).then_some(Wanted { cid: first, path: Vec::new(), scope: Scope::All }));
         };
         if let Some((from, path)) = self.ways.borrow().get(&first).cloned() {
-            let wanted = Wanted { cid: from, path, scope: Scope::Bytes(range.clone()) };
-            return Ok((!self.stepwise.get()).then_some(wanted));
+            let one_step = self.stepwise.get() && !path.is_empty();
+            return Ok((!one_step).then_some(Wanted { cid: from, path, scope: Scope::Bytes(range.clone()) }));
         }
         let below = |range: Range<u64>| Wanted { cid: self.root.get(), path: Vec::new(), scope: Scope::Bytes(range) };
         if first == self.root.get() {

@@ -50,6 +50,7 @@ impl Reader {
         let end = length.map_or(u64::MAX, |length| offset.saturating_add(length));
         let source = shared.source(path.clone(), Some(offset..end), offline, on_fetched);
         let cid = unixfs::resolve(&source, &path).await?;
+        source.session().into_iter().for_each(|session| session.found(&cid));
         let file = FileReader::open(source.clone(), cid, offset, length).await?;
         let whole = file.remaining() == file.size();
         let reader = Reader { shared, cid, whole, file, source };

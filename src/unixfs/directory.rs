@@ -89,12 +89,11 @@ fn follow(path: &Path, target: &str, rest: &mut VecDeque<String>) -> Result<()> 
     if target.starts_with('/') {
         return Err(Error::Denied(format!("{path}: a symbolic link leads out of {}, to {target:?}", path.cid())));
     }
-    for name in target.split('/').rev().filter(|name| !matches!(*name, "" | ".")) {
-        rest.push_front(name.to_owned());
-    }
-    if target.len() > MAX_PATH_BYTES || rest.len() > MAX_PATH_NAMES {
+    let names = target.split('/').filter(|name| !matches!(*name, "" | "."));
+    if target.len() > MAX_PATH_BYTES || names.clone().count() + rest.len() > MAX_PATH_NAMES {
         return Err(Error::Unsupported(format!("{path}: a symbolic link makes it too long")));
     }
+    names.rev().for_each(|name| rest.push_front(name.to_owned()));
     Ok(())
 }
 
