@@ -125,6 +125,8 @@ pub enum OfflineReason {
     Requested,
     /// The host says that it is not connected.
     Disconnected,
+    /// The host does not let this store out.
+    Denied,
 }
 
 impl OfflineReason {
@@ -137,6 +139,7 @@ impl OfflineReason {
             OfflineReason::NoNetwork => "no-network",
             OfflineReason::Requested => "requested",
             OfflineReason::Disconnected => "disconnected",
+            OfflineReason::Denied => "denied",
         }
     }
 }
@@ -150,6 +153,7 @@ impl fmt::Display for OfflineReason {
             OfflineReason::NoNetwork => "this build has no network",
             OfflineReason::Requested => "the call was to stay offline",
             OfflineReason::Disconnected => "this device is not connected",
+            OfflineReason::Denied => "the host denies it",
         })
     }
 }

@@ -19,7 +19,7 @@ use ipfs_kit_storage::{
     storage::{BackendState, ReadOptions},
     tier::{Commit, Committed, Held, MemoryTier, StoredRoot, Tier, Usage, conformance::noise},
 };
-use support::{Fault, Origin, Time, Wire, small, world};
+use support::{Fault, Nobody, Origin, Time, Wire, small, world};
 
 #[test]
 fn a_file_comes_with_one_request_and_is_kept() {
@@ -171,8 +171,8 @@ fn alone_it_fails_with_the_reason() {
         (Fault::Status(451), "refuses: status 451"),
         (Fault::Status(500), "status 500"),
         (Fault::RetryAfter(3600), "busy"),
-        (Fault::Silence, "nothing for too long"),
-        (Fault::Stall, "nothing for too long"),
+        (Fault::Silence, "hardly anything, for too long"),
+        (Fault::Stall, "hardly anything, for too long"),
         (Fault::Truncated, "ends within a part"),
         (Fault::WrongBytes, "do not hash"),
         (Fault::Unasked, "nothing asked for"),
@@ -338,7 +338,7 @@ fn a_corrupt_copy_that_cannot_be_set_aside_is_reported_and_not_tried_for_ever() 
         let clock = Rc::new(time);
         let gateway: Rc<dyn Remote> =
             Rc::new(Gateway::new(Rc::new(Wire(origin.clone())), "http://gateway-0.test").unwrap());
-        let remotes = Remotes::new(vec![gateway], clock.clone(), clock.clone(), Patience::default());
+        let remotes = Remotes::new(vec![gateway], Rc::new(Nobody), clock.clone(), clock.clone(), Patience::default());
         let options = OpenOptions { remotes: Some(Rc::new(remotes)), memory_bytes: 0, ..OpenOptions::default() };
         let held: Rc<MemoryTier> = Rc::default();
         let storage = Storage::new(Rc::new(Stuck(held.clone())), Rc::new(CpuHasher), clock, options).unwrap();

@@ -6,16 +6,39 @@ use crate::{
     error::{Error, OfflineReason, Result},
     hash::CpuHasher,
     platform::wasi::{WallClock, files::WasiDirectory, run, variable},
+    remote::Remotes,
     storage::{OpenOptions, Storage},
     tier::pack::PackTier,
 };
 
-/// Opens the store in `directory`, or in the folder that the environment names.
-pub fn open(directory: Option<String>, force_fallback: bool, mut options: OpenOptions) -> Result<Storage> {
-    let directory = directory
+/// Where a store is, and who else may have what it has not.
+#[derive(Default)]
+pub struct Place {
+    /// Its folder; without one, that in the environment.
+    pub directory: Option<String>,
+    /// Never use a network.
+    pub force_fallback: bool,
+    /// Addresses of remotes; without any, those in the environment.
+    pub remotes: Vec<String>,
+    /// How long a silent remote is waited for, in milliseconds.
+    pub timeout: Option<u32>,
+}
+
+/// Opens a store.
+pub fn open(place: Place, mut options: OpenOptions) -> Result<Storage> {
+    let directory = place
+        .directory
         .or_else(|| variable("IPFS_KIT_CACHE_DIR"))
         .ok_or_else(|| Error::InvalidArgument("no store folder: name one, or set IPFS_KIT_CACHE_DIR".into()))?;
-    options.offline = Some(offline_reason(force_fallback));
+    options.offline = offline_reason(place.force_fallback);
+    if options.offline.is_none() {
+        let mut addresses = place.remotes;
+        if addresses.is_empty() {
+            let named = variable("IPFS_KIT_REMOTES").unwrap_or_default();
+            addresses = named.split_whitespace().map(str::to_owned).collect();
+        }
+        options.remotes = Some(Rc::new(remotes(&addresses, place.timeout)?));
+    }
     run(async {
         let files = Rc::new(WasiDirectory::open(&directory)?);
         let tier = PackTier::open(files, &CpuHasher).await?;
@@ -23,12 +46,29 @@ pub fn open(directory: Option<String>, force_fallback: bool, mut options: OpenOp
     })
 }
 
-fn offline_reason(force_fallback: bool) -> OfflineReason {
+fn offline_reason(force_fallback: bool) -> Option<OfflineReason> {
     let disabled = variable("IPFS_KIT_DISABLE")
         .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes"));
     match (disabled, force_fallback) {
-        (true, _) => OfflineReason::Disabled,
-        (_, true) => OfflineReason::ForceFallback,
-        _ => OfflineReason::NoNetwork,
+        (true, _) => Some(OfflineReason::Disabled),
+        (_, true) => Some(OfflineReason::ForceFallback),
+        _ if cfg!(feature = "remotes") => None,
+        _ => Some(OfflineReason::NoNetwork),
     }
+}
+
+#[cfg(feature = "remotes")]
+fn remotes(addresses: &[String], timeout: Option<u32>) -> Result<Remotes> {
+    use crate::{
+        platform::wasi::outward::WasiNetwork,
+        remote::{ComponentConnector, Connector, Patience},
+    };
+    let remotes = addresses.iter().map(|address| ComponentConnector.connect(address)).collect::<Result<_>>()?;
+    let patience = timeout.map_or_else(Patience::default, Patience::of);
+    Ok(Remotes::new(remotes, Rc::new(ComponentConnector), Rc::new(WallClock), Rc::new(WasiNetwork), patience))
+}
+
+#[cfg(not(feature = "remotes"))]
+fn remotes(_: &[String], _: Option<u32>) -> Result<Remotes> {
+    Err(Error::Unsupported("this build has no network".into()))
 }

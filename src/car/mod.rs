@@ -5,7 +5,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::block::{self, Cid, MAX_BLOCK_BYTES};
+use crate::block::{self, Block, Cid, MAX_BLOCK_BYTES};
 
 /// Longest header: a thousand roots fit.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -142,4 +142,35 @@ fn header(part: &[u8]) -> Result<Vec<Cid>, Malformed> {
         Some(other) => Err(Malformed(format!("it is a CAR of version {other}; version 1 is read here"))),
         None => Err(Malformed("its header has no version".into())),
     }
+}
+
+/// An archive of blocks that are in memory.
+pub fn encode(root: &Cid, blocks: &[Block]) -> Bytes {
+    let link = root.to_bytes();
+    let mut header = minicbor::Encoder::new(Vec::new());
+    // Writing to memory does not fail.
+    let _ =
+        header.map(2).and_then(|header| header.str("roots")).and_then(|header| header.array(1)).and_then(|header| {
+            let link = [&[0], link.as_slice()].concat();
+            header.tag(minicbor::data::Tag::new(42))?.bytes(&link)?.str("version")?.u8(1)
+        });
+    let header = header.into_writer();
+    let mut archive = Vec::new();
+    write_varint(&mut archive, header.len());
+    archive.extend_from_slice(&header);
+    for block in blocks {
+        let cid = block.cid().to_bytes();
+        write_varint(&mut archive, cid.len() + block.bytes().len());
+        archive.extend_from_slice(&cid);
+        archive.extend_from_slice(block.bytes());
+    }
+    archive.into()
+}
+
+fn write_varint(to: &mut Vec<u8>, mut value: usize) {
+    while value > 0x7f {
+        to.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    to.push(value as u8);
 }

@@ -6,7 +6,7 @@ pub mod files;
 pub mod http;
 #[cfg(not(target_family = "wasm"))]
 pub mod native;
-#[cfg(any(feature = "component", feature = "cli"))]
+#[cfg(any(feature = "component", feature = "cli", feature = "bridge"))]
 pub mod wasi;
 
 use async_trait::async_trait;

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Failure, Remote, Scope, Wanted};
+use super::{Failure, Remote, Scope, Wanted, address::base_url};
 use crate::{
     block::{Cid, MAX_BLOCK_BYTES},
-    error::{Error, Result as Outcome},
+    error::Result as Outcome,
     platform::http::{Body, Http, Method, Request, Response},
 };
 
@@ -55,8 +55,12 @@ impl Remote for Gateway {
         &self.url
     }
 
-    fn kind(&self) -> &'static str {
+    fn kind(&self) -> &str {
         "gateway"
+    }
+
+    async fn probe(&self) -> Result<(), Failure> {
+        self.get(&format!("{PROBE}?format=raw"), RAW.into(), RAW).await.map(drop)
     }
 
     async fn block(&self, cid: &Cid) -> Result<Bytes, Failure> {
@@ -80,25 +84,6 @@ impl Remote for Gateway {
         let path = format!("{}{names}?format=car&{scope}&car-version=1&car-order=dfs&car-dups=n", wanted.cid);
         Ok(self.get(&path, format!("{CAR}; version=1; order=dfs; dups=n"), CAR).await?.body)
     }
-
-    async fn probe(&self) -> Result<(), Failure> {
-        self.get(&format!("{PROBE}?format=raw"), RAW.into(), RAW).await.map(drop)
-    }
-}
-
-/// A base for paths, without a slash at its end.
-pub(super) fn base_url(url: &str) -> Outcome<String> {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let whole = rest.is_some_and(|rest| {
-        let host = rest.split('/').next().unwrap_or_default();
-        !host.is_empty() && rest.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '@' | '\\'))
-    });
-    if !whole {
-        return Err(Error::InvalidArgument(format!(
-            "{url:?} is no base URL of a remote: http:// or https://, a host, perhaps a path; no query, no credentials"
-        )));
-    }
-    Ok(url.trim_end_matches('/').to_owned())
 }
 
 /// What a status other than success means.
@@ -115,7 +100,7 @@ pub(super) fn accepted(response: Response) -> Result<Response, Failure> {
 }
 
 /// `Retry-After` in seconds; its other form, a date, is left to the usual waiting.
-fn retry_after(response: &Response) -> Option<u64> {
+pub(super) fn retry_after(response: &Response) -> Option<u64> {
     response.header("retry-after")?.trim().parse::<u64>().ok().map(|seconds| seconds.saturating_mul(1000))
 }
 

@@ -23,7 +23,9 @@ pub struct Health {
     /// What it sent that was not asked for; then it is not asked again.
     pub lie: Option<String>,
     /// Bytes it sent.
-    pub bytes: u64,
+    pub bytes_in: u64,
+    /// Bytes it was sent.
+    pub bytes_out: u64,
 }
 
 /// What a remote can be expected to do now.
@@ -73,12 +75,6 @@ impl Health {
     fn rest(&self) -> u64 {
         let again = self.failures.saturating_sub(RESTS_AFTER).min(16);
         (REST << again).min(LONGEST_REST)
-    }
-
-    /// What it did, in words.
-    pub fn figures(&self) -> String {
-        let latency = self.latency.map_or_else(String::new, |latency| format!("{latency} ms until its first bytes, "));
-        format!("{latency}{} bytes in", self.bytes)
     }
 
     /// What to expect of it.

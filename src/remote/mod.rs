@@ -1,21 +1,38 @@
 //! Elsewhere: who may have what is not held here. What a remote gives is bytes; that they are what was asked for is proven
 //! by whoever stores them.
 
+mod address;
+#[cfg(feature = "remotes")]
+mod component;
 mod gateway;
 mod health;
+mod kubo;
 mod router;
+mod routing;
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, rc::Rc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+#[cfg(feature = "remotes")]
+pub use self::component::ComponentConnector;
 pub use self::{
+    address::HttpConnector,
     gateway::Gateway,
     health::{Health, State},
-    router::{Answer, Attempt, Begun, Patience, Remotes},
+    kubo::Kubo,
+    router::{Answer, Attempt, Begun, Patience, Peer, Remotes},
+    routing::Routing,
 };
-use crate::{block::Cid, platform::http::Body};
+use crate::{
+    block::{Block, Cid},
+    error::Result as Outcome,
+    platform::http::Body,
+};
+
+/// The kind of those who know who has what, and have nothing themselves.
+const ROUTING: &str = "routing";
 
 /// What is asked for with one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +69,12 @@ pub enum Failure {
     Lied(String),
     /// What it sent cannot be read, or ended too early.
     Broken(String),
-    /// It sent nothing for too long.
+    /// It sent nothing, or hardly anything, for too long.
     Silent,
     /// It cannot be reached, or failed itself.
     Unreachable(String),
+    /// The host does not let this connection be made.
+    Denied(String),
 }
 
 impl Failure {
@@ -75,28 +94,66 @@ impl fmt::Display for Failure {
             Failure::Unsupported(what) => write!(f, "it does not offer this: {what}"),
             Failure::Lied(what) => write!(f, "it sent what was not asked for: {what}"),
             Failure::Broken(how) => write!(f, "its answer cannot be used: {how}"),
-            Failure::Silent => f.write_str("it sent nothing for too long"),
+            Failure::Silent => f.write_str("it sent nothing, or hardly anything, for too long"),
             Failure::Unreachable(why) => write!(f, "it cannot be reached: {why}"),
+            Failure::Denied(why) => write!(f, "the host denies the connection: {why}"),
         }
     }
 }
 
-/// A place that may have blocks.
+/// A place that may have blocks, and may take them.
 #[async_trait(?Send)]
 pub trait Remote {
-    /// What to call it: its URL where it has one.
+    /// What to call it: its address where it has one.
     fn name(&self) -> &str;
 
-    /// What kind it is: `gateway`, `kubo`, `helia`, `component`.
-    fn kind(&self) -> &'static str;
+    /// What kind it is: `gateway`, `kubo`, `helia`, `routing`, or a word of the host's.
+    fn kind(&self) -> &str;
+
+    /// Asks it for the least thing it can be asked for.
+    async fn probe(&self) -> Result<(), Failure>;
 
     /// The bytes of one block. They are not verified.
     async fn block(&self, cid: &Cid) -> Result<Bytes, Failure>;
 
     /// A CAR of what is wanted: parents before children, each block once; first what leads along the path, if there is one.
     /// [`Failure::Unsupported`] from a remote that gives single blocks only, or follows no paths.
-    async fn car(&self, wanted: &Wanted) -> Result<Box<dyn Body>, Failure>;
+    async fn car(&self, _wanted: &Wanted) -> Result<Box<dyn Body>, Failure> {
+        Err(unsupported("CARs"))
+    }
 
-    /// Asks it for the least thing it can be asked for.
-    async fn probe(&self) -> Result<(), Failure>;
+    /// Gives it blocks, which it has on return.
+    async fn put(&self, _blocks: &[Block]) -> Result<(), Failure> {
+        Err(unsupported("taking blocks"))
+    }
+
+    /// Has it keep all that is below this. On return it has all of it.
+    async fn pin(&self, _cid: &Cid) -> Result<(), Failure> {
+        Err(unsupported("pins"))
+    }
+
+    /// Takes that back; no failure if there is nothing to take back.
+    async fn unpin(&self, _cid: &Cid) -> Result<(), Failure> {
+        Err(unsupported("pins"))
+    }
+
+    /// Whether it keeps all that is below this.
+    async fn is_pinned(&self, _cid: &Cid) -> Result<bool, Failure> {
+        Err(unsupported("pins"))
+    }
+
+    /// Addresses of others who may have it.
+    async fn providers(&self, _cid: &Cid) -> Result<Vec<String>, Failure> {
+        Err(unsupported("looking for providers"))
+    }
+}
+
+/// Makes remotes of addresses.
+pub trait Connector {
+    /// The remote at this address. Nothing is sent yet.
+    fn connect(&self, address: &str) -> Outcome<Rc<dyn Remote>>;
+}
+
+fn unsupported(what: &str) -> Failure {
+    Failure::Unsupported(what.to_owned())
 }

@@ -1,6 +1,10 @@
 //! Who is asked, in which order, for how long, and what is remembered of it.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{
+    cell::{RefCell, RefMut},
+    fmt,
+    rc::Rc,
+};
 
 use bytes::Bytes;
 use futures_util::{
@@ -9,16 +13,16 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 
-use super::{Failure, Health, Remote, State, Wanted};
+use super::{Connector, Failure, Health, ROUTING, Remote, State, Wanted};
 use crate::{
-    block::Cid,
+    block::{Block, Cid},
     platform::{Clock, Network, http::Body},
 };
 
 /// How long is waited for what, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Without a byte for this long, a remote is given up.
+    /// Without a byte for this long, or with hardly any, a remote is given up.
     pub silence: u64,
     /// Without an answer for this long, the next remote is asked as well.
     pub hedge: u64,
@@ -28,21 +32,41 @@ pub struct Patience {
     pub rounds: u32,
 }
 
+impl Patience {
+    /// The usual, but for the silence that is borne.
+    pub fn of(silence: u32) -> Self {
+        Patience { silence: silence.into(), ..Patience::default() }
+    }
+}
+
 impl Default for Patience {
     fn default() -> Self {
         Patience { silence: 20_000, hedge: 1_500, backoff: 250, rounds: 3 }
     }
 }
 
+/// Most gateways that are remembered of those that routers named; the one least of use goes first.
+const MAX_FOUND: usize = 16;
+
+/// Who sends fewer bytes than this while patience lasts counts as silent: one byte now and then would hold a call up for ever.
+const LEAST_BYTES: usize = 16 * 1024;
+
 /// The remotes of a store.
 pub struct Remotes {
-    entries: Vec<Entry>,
+    configured: Vec<Peer>,
+    /// Gateways that routers named.
+    found: RefCell<Vec<Peer>>,
+    connector: Rc<dyn Connector>,
     clock: Rc<dyn Clock>,
     network: Rc<dyn Network>,
     patience: Patience,
 }
 
-struct Entry {
+/// One of them, and what is known of it.
+#[derive(Clone)]
+pub struct Peer(Rc<Known>);
+
+struct Known {
     remote: Rc<dyn Remote>,
     health: RefCell<Health>,
 }
@@ -58,8 +82,8 @@ pub struct Attempt {
 
 /// An answer, and whose it is.
 pub struct Answer<T> {
-    /// The remote's number.
-    pub from: usize,
+    /// The remote.
+    pub from: Peer,
     /// What it gave.
     pub value: T,
 }
@@ -68,44 +92,74 @@ pub struct Answer<T> {
 pub struct Begun {
     first: Option<Bytes>,
     body: Box<dyn Body>,
+    /// When the bytes that are being counted began to come, and how many did.
+    pace: (u64, usize),
 }
 
-impl std::fmt::Debug for Remotes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.entries.iter().map(|entry| entry.remote.name())).finish()
+impl fmt::Debug for Remotes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.configured.iter().map(Peer::name)).finish()
     }
 }
 
-impl Entry {
+impl Peer {
+    fn new(remote: Rc<dyn Remote>) -> Self {
+        Peer(Rc::new(Known { remote, health: RefCell::default() }))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.0.remote.name()
+    }
+
+    fn health(&self) -> RefMut<'_, Health> {
+        self.0.health.borrow_mut()
+    }
+
+    fn attempt(&self, failure: Failure) -> Attempt {
+        Attempt { remote: self.name().to_owned(), failure }
+    }
+
     /// Why it is not asked now.
     fn out(&self) -> Option<Attempt> {
-        let health = self.health.borrow();
+        let health = self.health();
         let lie = health.lie.clone().map(Failure::Lied);
         let failure = lie.or_else(|| health.last.as_ref().and_then(|(_, last)| last.clone().err()))?;
-        Some(Attempt { remote: self.remote.name().to_owned(), failure })
+        Some(self.attempt(failure))
+    }
+
+    /// How good a choice it is; none if it is not to be asked.
+    fn rank(&self, now: u64) -> Option<(u8, u64)> {
+        let health = self.health();
+        let rank = match health.state(now) {
+            State::Works => 0,
+            State::Unknown => 1,
+            State::Failing => 2,
+            State::Rests | State::Struck => return None,
+        };
+        Some((rank, health.latency.unwrap_or(0)))
     }
 }
 
+type Asked<T> = LocalBoxFuture<'static, Result<T, Failure>>;
+
 impl Remotes {
-    /// These remotes, the preferred ones first as long as nothing is known of them.
+    /// These remotes, the preferred ones first as long as nothing is known of them. The connector makes those that
+    /// routers among them name.
     pub fn new(
         remotes: Vec<Rc<dyn Remote>>,
+        connector: Rc<dyn Connector>,
         clock: Rc<dyn Clock>,
         network: Rc<dyn Network>,
         patience: Patience,
     ) -> Self {
-        let entries = remotes.into_iter().map(|remote| Entry { remote, health: RefCell::default() }).collect();
-        Remotes { entries, clock, network, patience }
-    }
-
-    /// A remote's name.
-    pub fn name(&self, from: usize) -> String {
-        self.entries.get(from).map(|entry| entry.remote.name().to_owned()).unwrap_or_default()
+        let configured = remotes.into_iter().map(Peer::new).collect();
+        Remotes { configured, found: RefCell::default(), connector, clock, network, patience }
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.configured.is_empty()
     }
 
     /// Whether the host has a network at all.
@@ -115,75 +169,126 @@ impl Remotes {
 
     /// A block, from the first who gives one.
     pub async fn block(&self, cid: Cid) -> Result<Answer<Bytes>, Vec<Attempt>> {
-        self.ask(self.patience.rounds, move |remote| Box::pin(async move { remote.block(&cid).await })).await
+        let rounds = self.patience.rounds;
+        let answer = self.ask(&cid, rounds, move |remote| Box::pin(async move { remote.block(&cid).await })).await?;
+        answer.from.health().bytes_in += answer.value.len() as u64;
+        Ok(answer)
     }
 
     /// A CAR, from the first who sends some of it. One along a path is asked for once: there are other ways to have it, and
     /// to gateways of some kinds a name that is missing is a failure of theirs.
     pub async fn car(&self, wanted: &Wanted) -> Result<Answer<Begun>, Vec<Attempt>> {
-        let ask = |remote: Rc<dyn Remote>| -> LocalBoxFuture<'static, Result<Begun, Failure>> {
+        let ask = |remote: Rc<dyn Remote>| -> Asked<Begun> {
             let wanted = wanted.clone();
             Box::pin(async move {
                 let mut body = remote.car(&wanted).await?;
                 let first = body.next().await?;
-                Ok(Begun { first, body })
+                Ok(Begun { first, body, pace: (0, 0) })
             })
         };
-        self.ask(if wanted.path.is_empty() { self.patience.rounds } else { 1 }, ask).await
+        let rounds = if wanted.path.is_empty() { self.patience.rounds } else { 1 };
+        let mut answer = self.ask(&wanted.cid, rounds, ask).await?;
+        answer.value.pace.0 = self.clock.now();
+        Ok(answer)
     }
 
     /// The next bytes of a body, if they come in time.
-    pub async fn next(&self, from: usize, begun: &mut Begun) -> Result<Option<Bytes>, Failure> {
+    pub async fn next(&self, from: &Peer, begun: &mut Begun) -> Result<Option<Bytes>, Failure> {
         let next = match begun.first.take() {
             Some(first) => Some(first),
             None => self.in_time(begun.body.next()).await?,
         };
-        if let (Some(entry), Some(bytes)) = (self.entries.get(from), &next) {
-            entry.health.borrow_mut().bytes += bytes.len() as u64;
-        }
+        let count = next.as_ref().map_or(0, Bytes::len);
+        from.health().bytes_in += count as u64;
+        let (since, bytes) = begun.pace;
+        let now = self.clock.now();
+        begun.pace = match bytes + count {
+            few if few < LEAST_BYTES && now.saturating_sub(since) > self.patience.silence => {
+                return Err(Failure::Silent);
+            }
+            few if few < LEAST_BYTES => (since, few),
+            _ => (now, 0),
+        };
         Ok(next)
     }
 
     /// A remote whose answer had begun well has failed.
-    pub fn failed(&self, from: usize, failure: Failure) -> Attempt {
-        let Some(entry) = self.entries.get(from) else { return Attempt { remote: String::new(), failure } };
-        entry.health.borrow_mut().failed(self.clock.now(), &failure);
-        Attempt { remote: entry.remote.name().to_owned(), failure }
+    pub fn failed(&self, from: &Peer, failure: Failure) -> Attempt {
+        from.health().failed(self.clock.now(), &failure);
+        from.attempt(failure)
+    }
+
+    /// One of the configured remotes.
+    pub fn named(&self, name: &str) -> Option<Peer> {
+        self.configured.iter().find(|peer| peer.name() == name).cloned()
+    }
+
+    /// Gives blocks to one remote; asks it again while that may help.
+    pub async fn put(&self, to: &Peer, blocks: Vec<Block>) -> Result<(), Attempt> {
+        let bytes: u64 = blocks.iter().map(|block| block.bytes().len() as u64).sum();
+        let blocks: Rc<[Block]> = blocks.into();
+        let put = |remote: Rc<dyn Remote>| -> Asked<()> {
+            let blocks = blocks.clone();
+            Box::pin(async move { remote.put(&blocks).await })
+        };
+        self.tell(to, &put).await?;
+        to.health().bytes_out += bytes;
+        Ok(())
+    }
+
+    /// Has one remote keep all that is below this, and makes sure that it does.
+    pub async fn pin(&self, to: &Peer, cid: Cid) -> Result<(), Attempt> {
+        let pin = |remote: Rc<dyn Remote>| -> Asked<()> {
+            Box::pin(async move {
+                remote.pin(&cid).await?;
+                match remote.is_pinned(&cid).await? {
+                    true => Ok(()),
+                    false => Err(Failure::Broken("it says that it has pinned it, and then that it has not".into())),
+                }
+            })
+        };
+        self.tell(to, &pin).await
     }
 
     /// Asks each for the least thing, all at once.
     pub async fn probe(&self) {
-        let probes = self.entries.iter().map(|entry| async move {
-            if entry.health.borrow().lie.is_some() {
+        let peers = self.peers();
+        let probes = peers.iter().map(|peer| async move {
+            if peer.health().lie.is_some() {
                 return;
             }
             let began = self.clock.now();
-            let done = self.in_time(entry.remote.probe()).await;
-            self.note(entry, began, &done);
+            let done = self.in_time(peer.0.remote.probe()).await;
+            self.note(peer, began, &done);
         });
         future::join_all(probes).await;
     }
 
     /// Of each its name, its kind, and what is known of it.
-    pub fn reports(&self) -> Vec<(String, &'static str, State, Health)> {
+    pub fn reports(&self) -> Vec<(String, String, State, Health)> {
         let now = self.clock.now();
-        let report = |entry: &Entry| {
-            let health = entry.health.borrow();
-            (entry.remote.name().to_owned(), entry.remote.kind(), health.state(now), health.clone())
+        let report = |peer: &Peer| {
+            let health = peer.health().clone();
+            (peer.name().to_owned(), peer.0.remote.kind().to_owned(), health.state(now), health)
         };
-        self.entries.iter().map(report).collect()
+        self.peers().iter().map(report).collect()
     }
 
     /// Whether one can be used now, by what was seen of it last.
     pub fn is_available(&self) -> bool {
         let now = self.clock.now();
-        self.is_online() && self.entries.iter().any(|entry| entry.health.borrow().state(now) == State::Works)
+        self.is_online() && self.peers().iter().any(|peer| peer.health().state(now) == State::Works)
+    }
+
+    fn peers(&self) -> Vec<Peer> {
+        self.configured.iter().chain(self.found.borrow().iter()).cloned().collect()
     }
 
     async fn ask<T>(
         &self,
+        cid: &Cid,
         rounds: u32,
-        ask: impl Fn(Rc<dyn Remote>) -> LocalBoxFuture<'static, Result<T, Failure>>,
+        ask: impl Fn(Rc<dyn Remote>) -> Asked<T>,
     ) -> Result<Answer<T>, Vec<Attempt>> {
         let mut attempts = Vec::new();
         for round in 0..rounds.max(1) {
@@ -191,8 +296,14 @@ impl Remotes {
                 self.network.sleep(self.wait(round)).await;
             }
             let before = attempts.len();
-            if let Some(answer) = self.round(&ask, &mut attempts).await {
+            if let Some(answer) = self.round(self.order(), &ask, &mut attempts).await {
                 return Ok(answer);
+            }
+            if round == 0 {
+                let others = self.find(cid, &mut attempts).await;
+                if let Some(answer) = self.round(others, &ask, &mut attempts).await {
+                    return Ok(answer);
+                }
             }
             let passing = attempts.iter().skip(before).any(|attempt: &Attempt| attempt.failure.is_passing());
             if !passing {
@@ -200,7 +311,7 @@ impl Remotes {
             }
         }
         if attempts.is_empty() {
-            attempts.extend(self.entries.iter().filter_map(Entry::out));
+            attempts.extend(self.peers().iter().filter_map(Peer::out));
         }
         Err(attempts)
     }
@@ -208,20 +319,18 @@ impl Remotes {
     /// Asks one after the other, the next when one has failed or keeps silent for a while.
     async fn round<T>(
         &self,
-        ask: &impl Fn(Rc<dyn Remote>) -> LocalBoxFuture<'static, Result<T, Failure>>,
+        order: Vec<Peer>,
+        ask: &impl Fn(Rc<dyn Remote>) -> Asked<T>,
         attempts: &mut Vec<Attempt>,
     ) -> Option<Answer<T>> {
-        let mut order = self.order().into_iter();
+        let mut order = order.into_iter();
         let mut under_way = FuturesUnordered::new();
         loop {
-            if let Some(entry) = order.next() {
+            if let Some(peer) = order.next() {
                 under_way.push(async move {
                     let began = self.clock.now();
-                    let done = match self.entries.get(entry) {
-                        Some(asked) => self.in_time(ask(asked.remote.clone())).await,
-                        None => Err(Failure::NotFound),
-                    };
-                    (entry, began, done)
+                    let done = self.in_time(ask(peer.0.remote.clone())).await;
+                    (peer, began, done)
                 });
             }
             let hedge = match order.len() {
@@ -230,12 +339,10 @@ impl Remotes {
             };
             let Either::Left((ended, _)) = future::select(under_way.next(), hedge).await else { continue };
             let (from, began, done) = ended?;
-            if let Some(entry) = self.entries.get(from) {
-                self.note(entry, began, &done);
-                match done {
-                    Ok(value) => return Some(Answer { from, value }),
-                    Err(failure) => attempts.push(Attempt { remote: entry.remote.name().to_owned(), failure }),
-                }
+            self.note(&from, began, &done);
+            match done {
+                Ok(value) => return Some(Answer { from, value }),
+                Err(failure) => attempts.push(from.attempt(failure)),
             }
             // Others are still under way, or can be asked: the loop goes on until there are none.
             if under_way.is_empty() && order.len() == 0 {
@@ -245,33 +352,82 @@ impl Remotes {
     }
 
     /// Those that can be asked now: who works first, the quickest of them before the others.
-    fn order(&self) -> Vec<usize> {
+    fn order(&self) -> Vec<Peer> {
         let now = self.clock.now();
-        let mut usable: Vec<(u8, u64, usize)> = self
-            .entries
-            .iter()
-            .enumerate()
-            .filter_map(|(number, entry)| {
-                let health = entry.health.borrow();
-                let rank = match health.state(now) {
-                    State::Works => 0,
-                    State::Unknown => 1,
-                    State::Failing => 2,
-                    State::Rests | State::Struck => return None,
-                };
-                Some((rank, health.latency.unwrap_or(0), number))
-            })
-            .collect();
-        usable.sort_unstable();
-        usable.into_iter().map(|(_, _, number)| number).collect()
+        let giving = self.peers().into_iter().filter(|peer| peer.0.remote.kind() != ROUTING);
+        let mut usable: Vec<_> = giving.filter_map(|peer| Some((peer.rank(now)?, peer))).collect();
+        usable.sort_by_key(|(rank, _)| *rank);
+        usable.into_iter().map(|(_, peer)| peer).collect()
     }
 
-    fn note<T>(&self, entry: &Entry, began: u64, done: &Result<T, Failure>) {
+    /// Gateways that the routers name and that were not known yet.
+    async fn find(&self, cid: &Cid, attempts: &mut Vec<Attempt>) -> Vec<Peer> {
         let now = self.clock.now();
-        let mut health = entry.health.borrow_mut();
+        let routers = self.configured.iter().filter(|peer| peer.0.remote.kind() == ROUTING && peer.rank(now).is_some());
+        let answers = future::join_all(routers.map(|router| async move {
+            let began = self.clock.now();
+            let done = self.in_time(router.0.remote.providers(cid)).await;
+            self.note(router, began, &done);
+            (router, done)
+        }));
+        let mut new = Vec::new();
+        for (router, done) in answers.await {
+            let addresses = match done {
+                Ok(addresses) => addresses,
+                Err(failure) => {
+                    attempts.push(router.attempt(failure));
+                    continue;
+                }
+            };
+            if addresses.is_empty() {
+                attempts.push(router.attempt(Failure::NotFound));
+            }
+            for address in addresses {
+                let Ok(remote) = self.connector.connect(&address) else { continue };
+                let known = self.peers().iter().any(|peer| peer.name() == remote.name());
+                if !known && new.len() < MAX_FOUND {
+                    new.push(self.remember(Peer::new(remote)));
+                }
+            }
+        }
+        new
+    }
+
+    fn remember(&self, peer: Peer) -> Peer {
+        let now = self.clock.now();
+        let mut found = self.found.borrow_mut();
+        if found.len() >= MAX_FOUND {
+            let ranks = found.iter().enumerate().map(|(at, peer)| (peer.rank(now).unwrap_or((u8::MAX, 0)), at));
+            if let Some((_, worst)) = ranks.max() {
+                found.remove(worst);
+            }
+        }
+        found.push(peer.clone());
+        peer
+    }
+
+    /// Asks one remote for something, and again while that may help.
+    async fn tell<T>(&self, to: &Peer, ask: &impl Fn(Rc<dyn Remote>) -> Asked<T>) -> Result<T, Attempt> {
+        let mut attempts = Vec::new();
+        for round in 0..self.patience.rounds.max(1) {
+            if round > 0 {
+                self.network.sleep(self.wait(round)).await;
+            }
+            if let Some(answer) = self.round(vec![to.clone()], ask, &mut attempts).await {
+                return Ok(answer.value);
+            }
+            if !attempts.last().is_some_and(|attempt| attempt.failure.is_passing()) {
+                break;
+            }
+        }
+        Err(attempts.pop().unwrap_or_else(|| to.attempt(Failure::Silent)))
+    }
+
+    fn note<T>(&self, peer: &Peer, began: u64, done: &Result<T, Failure>) {
+        let now = self.clock.now();
         match done {
-            Ok(_) => health.worked(now, now.saturating_sub(began)),
-            Err(failure) => health.failed(now, failure),
+            Ok(_) => peer.health().worked(now, now.saturating_sub(began)),
+            Err(failure) => peer.health().failed(now, failure),
         }
     }
 

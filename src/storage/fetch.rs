@@ -21,7 +21,7 @@ use crate::{
     car::{CarDecoder, Item},
     dag,
     error::{Error, OfflineReason, Result},
-    remote::{Attempt, Begun, Failure, Remotes, Scope, Wanted},
+    remote::{Attempt, Begun, Failure, Peer, Remotes, Scope, Wanted},
     tier::{Commit, Turn},
     unixfs::BlockSource,
 };
@@ -85,8 +85,7 @@ struct Fetch {
 
 /// A CAR on its way.
 struct Stream {
-    from: usize,
-    remote: String,
+    from: Peer,
     body: Begun,
     decoder: CarDecoder,
     /// Where the path begins, if it was asked for one.
@@ -205,7 +204,7 @@ impl Fetch {
     fn gave_up(&self, stream: &Stream, failure: Failure) {
         self.barren.set(self.barren.get() + 1);
         self.stepwise.set(self.stepwise.get() || stream.path_from.is_some());
-        self.attempts.borrow_mut().push(self.remotes.failed(stream.from, failure));
+        self.attempts.borrow_mut().push(self.remotes.failed(&stream.from, failure));
     }
 
     /// A CAR with what is missing from `first` on; none if single blocks are the better way, or the only one.
@@ -231,7 +230,6 @@ impl Fetch {
         };
         Ok(Some(Stream {
             from: answer.from,
-            remote: self.remotes.name(answer.from),
             body: answer.value,
             decoder: CarDecoder::new(),
             path_from: (!wanted.path.is_empty()).then_some(wanted.cid),
@@ -292,7 +290,7 @@ impl Fetch {
                 }
             }
         }
-        let new = self.store(fresh, &stream.remote).await?;
+        let new = self.store(fresh, stream.from.name()).await?;
         Ok(failure.map_or(Ok(new), Err))
     }
 
@@ -310,7 +308,7 @@ impl Fetch {
                     bytes += block.len();
                     claims.push((cid, block));
                 }
-                Ok(None) => match self.remotes.next(stream.from, &mut stream.body).await {
+                Ok(None) => match self.remotes.next(&stream.from, &mut stream.body).await {
                     Ok(Some(piece)) => stream.decoder.push(&piece),
                     Ok(None) => {
                         stream.ended = true;
@@ -371,14 +369,13 @@ impl Fetch {
                     return Err(self.unavailable(cid));
                 }
             };
-            let remote = self.remotes.name(answer.from);
             let proven = Block::verify(self.shared.hasher.as_ref(), vec![(cid, answer.value)]).await?.pop();
             match proven {
-                Some(Ok(block)) => _ = self.store(vec![block], &remote).await?,
+                Some(Ok(block)) => _ = self.store(vec![block], answer.from.name()).await?,
                 _ => {
                     self.barren.set(self.barren.get() + 1);
                     let failure = Failure::Lied(format!("bytes that do not hash to {cid}"));
-                    self.attempts.borrow_mut().push(self.remotes.failed(answer.from, failure));
+                    self.attempts.borrow_mut().push(self.remotes.failed(&answer.from, failure));
                 }
             }
         }
@@ -407,15 +404,23 @@ impl Fetch {
     }
 
     fn unavailable(&self, cid: Cid) -> Error {
-        let mut attempts: Vec<(String, String)> = Vec::new();
-        for Attempt { remote, failure } in self.attempts.borrow().iter() {
-            let said = (remote.clone(), failure.to_string());
-            if !attempts.contains(&said) {
-                attempts.push(said);
-            }
-        }
-        Error::Unavailable { cid, attempts }
+        unavailable(cid, &self.attempts.borrow())
     }
+}
+
+/// What it means to the caller that all of these were in vain.
+pub fn unavailable(cid: Cid, tried: &[Attempt]) -> Error {
+    if !tried.is_empty() && tried.iter().all(|attempt| matches!(attempt.failure, Failure::Denied(_))) {
+        return Error::NotAvailableOffline { cid, reason: OfflineReason::Denied };
+    }
+    let mut attempts: Vec<(String, String)> = Vec::new();
+    for Attempt { remote, failure } in tried {
+        let said = (remote.clone(), failure.to_string());
+        if !attempts.contains(&said) {
+            attempts.push(said);
+        }
+    }
+    Error::Unavailable { cid, attempts }
 }
 
 /// Blocks from here, or else from elsewhere.

@@ -4,6 +4,7 @@ mod blocks;
 mod cache;
 mod fetch;
 mod options;
+mod push;
 mod read;
 mod status;
 mod sweep;
@@ -26,6 +27,7 @@ use self::{
 pub use self::{
     fetch::{Fetched, OnFetched},
     options::{CacheConfig, EvictionPolicy, OpenOptions, StoreOptions, Verification},
+    push::{OnPushed, PushOptions, Pushed},
     read::{ReadOptions, Reader},
     status::{BackendReport, BackendState, Status},
     writer::Writer,

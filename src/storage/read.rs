@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 use super::{
     Shared,
-    fetch::{OnFetched, Source},
+    fetch::{Fetched, OnFetched, Source},
 };
 use crate::{
     block::Cid,
-    error::Result,
+    error::{Error, Result},
     tier::{Commit, Root},
     unixfs::{self, FileReader, Path},
 };
@@ -24,6 +24,8 @@ pub struct ReadOptions {
     pub length: Option<u64>,
     /// Whether this call must not use a network.
     pub offline: bool,
+    /// Whether the file, once it has been read as a whole, is to be a pinned root. Not with a range.
+    pub pin: bool,
     /// Told of what comes from elsewhere.
     pub on_fetched: Option<OnFetched>,
 }
@@ -40,20 +42,24 @@ pub struct Reader {
     shared: Rc<Shared>,
     cid: Cid,
     whole: bool,
+    pin: bool,
     file: FileReader<Source>,
     source: Source,
 }
 
 impl Reader {
     pub(super) async fn new(shared: Rc<Shared>, path: Path, options: ReadOptions) -> Result<Self> {
-        let ReadOptions { offset, length, offline, on_fetched } = options;
+        let ReadOptions { offset, length, offline, pin, on_fetched } = options;
         let end = length.map_or(u64::MAX, |length| offset.saturating_add(length));
         let source = shared.source(path.clone(), Some(offset..end), offline, on_fetched);
         let cid = unixfs::resolve(&source, &path).await?;
         source.session().into_iter().for_each(|session| session.found(&cid));
         let file = FileReader::open(source.clone(), cid, offset, length).await?;
         let whole = file.remaining() == file.size();
-        let reader = Reader { shared, cid, whole, file, source };
+        if pin && !whole {
+            return Err(Error::InvalidArgument("to pin what is read, read the whole file".into()));
+        }
+        let reader = Reader { shared, cid, whole, pin, file, source };
         if reader.remaining() == 0 {
             reader.settle().await?;
         }
@@ -68,6 +74,11 @@ impl Reader {
     /// Bytes of the whole file, whatever the range.
     pub fn size(&self) -> u64 {
         self.file.size()
+    }
+
+    /// What was fetched for it so far, also for others who read the same at the same time.
+    pub fn fetched(&self) -> Fetched {
+        self.source.session().map(|session| session.fetched()).unwrap_or_default()
     }
 
     /// Bytes still to come.
@@ -85,15 +96,23 @@ impl Reader {
         Ok(next)
     }
 
-    /// A file that came from elsewhere is one of this store's now: unpinned, and without a name.
+    /// A file that came from elsewhere is one of this store's now, without a name; pinned if that was asked.
     async fn settle(&self) -> Result<()> {
         let fetched = self.source.session().is_some_and(|session| session.fetched().blocks > 0);
-        if !self.whole || !fetched || self.shared.tier.root(&self.cid).await?.is_some() {
+        let stored = self.shared.tier.root(&self.cid).await?;
+        let adopt = self.whole && (fetched || self.pin) && stored.is_none();
+        let pin = self.pin && !stored.is_some_and(|stored| stored.pinned);
+        if !adopt && !pin {
             return Ok(());
         }
         let modified = self.shared.clock.now();
         let root = Root { cid: self.cid, filename: None, size: self.size(), modified, profile: None };
-        let durability = self.shared.options.durability;
-        self.shared.blocks.commit(Commit { set_roots: vec![root], durability, ..Commit::default() }).await.map(drop)
+        let commit = Commit {
+            set_roots: adopt.then_some(root).into_iter().collect(),
+            pin: pin.then_some(self.cid).into_iter().collect(),
+            durability: self.shared.options.durability,
+            ..Commit::default()
+        };
+        self.shared.blocks.commit(commit).await.map(drop)
     }
 }

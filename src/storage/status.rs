@@ -3,9 +3,12 @@
 use super::{Shared, Storage};
 use crate::{
     error::{OfflineReason, Result},
-    remote::{Health, State},
+    remote::{Failure, Health, State},
     tier::{Recovery, Usage},
 };
+
+/// Failures in a row after which a backend that has worked counts as unavailable.
+const FAILS_AFTER: u32 = 3;
 
 /// What a backend can do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +19,10 @@ pub enum BackendState {
     Degraded,
     /// The last call or probe failed.
     Unavailable,
-    /// Switched off by configuration.
+    /// Switched off by configuration, or struck out for what it sent.
     Disabled,
+    /// The host does not let this store get there.
+    Denied,
 }
 
 impl BackendState {
@@ -28,6 +33,7 @@ impl BackendState {
             BackendState::Degraded => "degraded",
             BackendState::Unavailable => "unavailable",
             BackendState::Disabled => "disabled",
+            BackendState::Denied => "denied",
         }
     }
 }
@@ -45,6 +51,14 @@ pub struct BackendReport {
     pub evidence: String,
     /// When that was.
     pub checked: u64,
+    /// Milliseconds until its first bytes come: the mean, the latest weighing most.
+    pub latency: Option<u64>,
+    /// Failures since it last worked.
+    pub failures: u32,
+    /// Bytes it sent since the store was opened.
+    pub bytes_in: u64,
+    /// Bytes it was sent.
+    pub bytes_out: u64,
 }
 
 /// The state of a store.
@@ -100,21 +114,26 @@ impl Storage {
 impl Shared {
     fn remote_reports(&self, offline: Option<OfflineReason>) -> Vec<BackendReport> {
         let reports = self.options.remotes.iter().flat_map(|remotes| remotes.reports());
-        let report = |(name, kind, state, health): (String, &str, State, Health)| {
+        let report = |(name, kind, state, health): (String, String, State, Health)| {
             let checked = health.last.as_ref().map_or(0, |(when, _)| *when);
             let (state, evidence) = match (offline, &health.lie, &health.last, state) {
                 (Some(reason), ..) => (BackendState::Disabled, format!("not asked: {reason}")),
                 (None, Some(lie), ..) => (BackendState::Disabled, format!("not asked any more; it sent {lie}")),
                 (None, None, None, _) => (BackendState::Unavailable, "not asked yet".to_owned()),
-                (None, None, Some((_, Ok(()))), _) => (BackendState::Available, health.figures()),
+                (None, None, Some((_, Ok(()))), _) => (BackendState::Available, "the last call worked".to_owned()),
                 (None, None, Some((_, Err(failure))), State::Works) => {
-                    (BackendState::Available, format!("it answered: {failure}; {}", health.figures()))
+                    (BackendState::Available, format!("it answered: {failure}"))
                 }
-                (None, None, Some((_, Err(failure))), _) => {
-                    (BackendState::Unavailable, format!("{} failures in a row, the last: {failure}", health.failures))
+                (None, None, Some((_, Err(failure @ Failure::Denied(_)))), _) => {
+                    (BackendState::Denied, failure.to_string())
                 }
+                (None, None, Some((_, Err(failure))), _) if health.bytes_in > 0 && health.failures < FAILS_AFTER => {
+                    (BackendState::Degraded, format!("it has worked, but the last call failed: {failure}"))
+                }
+                (None, None, Some((_, Err(failure))), _) => (BackendState::Unavailable, failure.to_string()),
             };
-            BackendReport { name, kind: kind.to_owned(), state, evidence, checked }
+            let Health { latency, failures, bytes_in, bytes_out, .. } = health;
+            BackendReport { name, kind, state, evidence, checked, latency, failures, bytes_in, bytes_out }
         };
         reports.map(report).collect()
     }
@@ -133,6 +152,10 @@ impl Shared {
             state,
             evidence,
             checked: self.clock.now(),
+            latency: None,
+            failures: 0,
+            bytes_in: 0,
+            bytes_out: 0,
         }
     }
 }

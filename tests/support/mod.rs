@@ -21,7 +21,7 @@ use ipfs_kit_storage::{
         Clock, Network,
         http::{Body, Http, Request, Response},
     },
-    remote::{Failure, Gateway, Patience, Remote, Remotes},
+    remote::{Connector, Failure, Gateway, Patience, Remote, Remotes},
     tier::{Commit, MemoryTier, Tier},
     unixfs::{BlockSource, FileReader, Layout, resolve},
 };
@@ -335,6 +335,15 @@ impl Http for Wire {
     }
 }
 
+/// For stores without routers.
+pub struct Nobody;
+
+impl Connector for Nobody {
+    fn connect(&self, address: &str) -> ipfs_kit_storage::Result<Rc<dyn Remote>> {
+        panic!("nobody named {address}")
+    }
+}
+
 /// A store over some gateways.
 pub struct World {
     pub time: Time,
@@ -357,7 +366,7 @@ pub fn world_of(gateways: usize, options: OpenOptions, wrap: impl Fn(Gateway, us
     };
     let remotes = origins.iter().enumerate().map(gateway).collect();
     let clock = Rc::new(time.clone());
-    let remotes = Remotes::new(remotes, clock.clone(), clock.clone(), Patience::default());
+    let remotes = Remotes::new(remotes, Rc::new(Nobody), clock.clone(), clock.clone(), Patience::default());
     let tier: Rc<MemoryTier> = Rc::default();
     let options = OpenOptions { remotes: Some(Rc::new(remotes)), ..options };
     let storage = Storage::new(tier.clone(), Rc::new(CpuHasher), clock, options).unwrap();

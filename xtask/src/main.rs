@@ -14,7 +14,7 @@ const HELP: &str = "\
 Usage: ./x COMMAND
 
   setup         install what building and testing need (all commands do, as needed)
-  dist          build the components and the npm package into dist/
+  dist [PART]   build the components and the npm package into dist/, or one part of them
   demo [FILE]   show what was built at work, on FILE
   test          run every check and every test
   bench         measure
@@ -37,7 +37,7 @@ fn run(command: &str, args: Vec<OsString>) -> Result<ExitCode> {
     std::env::set_current_dir(root).with_context(|| format!("cannot enter {root}"))?;
     match command {
         "setup" => tools::setup()?,
-        "dist" => dist::build()?,
+        "dist" => dist::build(&args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>())?,
         "demo" => scripts::demo(&args)?,
         "bench" => scripts::bench(&args)?,
         "test" => return test::run_all(),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// `./x demo [FILE]`: builds everything and stores FILE in both homes; it is relative to where the user stands.
 pub fn demo(args: &[OsString]) -> Result<()> {
     tools::setup()?;
-    dist::build()?;
+    dist::build(&[])?;
     tools::npm_packages(Path::new("tests/page"))?;
     let caller = PathBuf::from(std::env::var_os("CALLER_DIR").unwrap_or_default());
     let files: Vec<_> = args.iter().map(|file| caller.join(file).into()).collect();

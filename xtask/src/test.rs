@@ -18,7 +18,8 @@ const STEPS: &[(&str, Step)] = &[
     ("lint browser", |_| lint_wasm("--lib --test browser --features browser")),
     ("native tests", |counts| count(counts, &mut cargo_test("--package ipfs-kit-storage --package xtask"))),
     ("browser tests", browser_tests),
-    ("dist", |_| dist::build()),
+    ("dist", |_| dist::build(&[])),
+    ("counterparts", counterpart_tests),
     ("wasmtime tests", |counts| count(counts, &mut cargo_test("--package wasmtime-host-tests"))),
     ("npm package tests", page_tests),
 ];
@@ -86,6 +87,15 @@ fn page_tests(counts: &mut Counts) -> Result<()> {
     let mut node = command(tools::node()?);
     node.current_dir(directory).args(NODE_TEST).envs(tools::hosts()?);
     count(counts, &mut node)
+}
+
+/// The servers that the tests of both homes talk to.
+fn counterpart_tests(counts: &mut Counts) -> Result<()> {
+    let directory = Path::new("tests/counterparts");
+    tools::npm_packages(directory)?;
+    tools::npm_packages(&directory.join("rpc"))?;
+    let mut node = command(tools::node()?);
+    count(counts, node.current_dir(directory).args(NODE_TEST))
 }
 
 #[derive(Default, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Result, anyhow};
-use ipfs_kit::storage::types::{Layout, OpenOptions, StoreOptions};
+use ipfs_kit::storage::types::{Layout, OpenOptions, ReadOptions, StoreOptions};
 use wasmtime::{
     Engine, ResourceLimiter, Store,
     component::{Component, Linker, ResourceAny, ResourceTable},
@@ -72,6 +72,8 @@ impl Host {
         let options = OpenOptions {
             directory: Some(format!("/{name}")),
             force_fallback: false,
+            remotes: Vec::new(),
+            remote_timeout: None,
             layout: None,
             durability: Some(durability),
             verification: None,
@@ -124,7 +126,8 @@ impl Host {
         mut each: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let storage = self.bench.ipfs_kit_storage_storage();
-        let reader = storage.handle().call_open_reader(&mut self.store, self.handle, cid, offset, length);
+        let options = ReadOptions { offset, length, offline: false, pin: false };
+        let reader = storage.handle().call_open_reader(&mut self.store, self.handle, cid, options);
         let reader = reader.map_err(to_anyhow)?.map_err(failed)?;
         loop {
             let piece = storage.reader().call_read(&mut self.store, reader, max as u32);

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, OfflineReason},
     hash::HashFunction,
     platform::browser::{BrowserClock, BrowserHttp, BrowserNetwork},
-    remote::{Gateway, Patience, Remote, Remotes},
+    remote::{Connector, HttpConnector, Patience, Remotes},
     storage::{self, Verification},
     tier::{Durability, StoredRoot},
     unixfs::{self, Profile},
@@ -97,12 +97,17 @@ pub struct Status {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Backend {
     name: String,
     kind: String,
     state: &'static str,
     evidence: String,
     checked: u64,
+    latency: Option<u64>,
+    failures: u32,
+    bytes_in: u64,
+    bytes_out: u64,
 }
 
 /// An error on its way to JavaScript.
@@ -131,10 +136,6 @@ struct Attempt {
     reason: String,
 }
 
-fn gateway(url: &str) -> Result<Rc<dyn Remote>, JsValue> {
-    Ok(Rc::new(Gateway::new(Rc::new(BrowserHttp), url).map_err(Thrown::from)?))
-}
-
 pub fn open_options(value: JsValue) -> Result<storage::OpenOptions, JsValue> {
     let known = ["layout", "durability", "verification", "forceFallback", "disabled", "remotes"];
     let given: OpenOptions = from_js(value, &known)?;
@@ -155,9 +156,11 @@ pub fn open_options(value: JsValue) -> Result<storage::OpenOptions, JsValue> {
         _ => None,
     };
     let layout = given.layout.map_or(Ok(unixfs::Layout::default()), layout)?;
-    let remotes = given.remotes.iter().map(|url| gateway(url)).collect::<Result<Vec<_>, _>>()?;
+    let connector = Rc::new(HttpConnector(Rc::new(BrowserHttp)));
+    let remotes = given.remotes.iter().map(|address| connector.connect(address));
+    let remotes = remotes.collect::<Result<_, _>>().map_err(Thrown::from)?;
     let (clock, network) = (Rc::new(BrowserClock), Rc::new(BrowserNetwork));
-    let remotes = Some(Rc::new(Remotes::new(remotes, clock, network, Patience::default())));
+    let remotes = Some(Rc::new(Remotes::new(remotes, connector, clock, network, Patience::default())));
     Ok(storage::OpenOptions { layout, durability, verification, offline, remotes, ..storage::OpenOptions::default() })
 }
 
@@ -242,6 +245,10 @@ impl From<storage::Status> for Status {
             state: report.state.name(),
             evidence: report.evidence,
             checked: report.checked,
+            latency: report.latency,
+            failures: report.failures,
+            bytes_in: report.bytes_in,
+            bytes_out: report.bytes_out,
         });
         Status {
             backends: backends.collect(),

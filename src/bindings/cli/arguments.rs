@@ -1,9 +1,12 @@
 //! What the command line asks for.
 
+use std::mem;
+
 use lexopt::prelude::*;
 
 use crate::{
-    storage::OpenOptions,
+    bindings::wasi::Place,
+    storage::{OpenOptions, ReadOptions},
     tier::Durability,
     unixfs::{Layout, Profile},
 };
@@ -24,6 +27,10 @@ Commands:
       -o, --output FILE  write it there instead
       --offset N         from byte N
       --length N         at most N bytes
+      --offline          only if it is held here
+      --pin              pin it, once it has been read as a whole
+  push CID REMOTE      give it, and all below it, to one of the remotes
+      --pin              have it pinned there
   ls                   list what is stored
   stat CID             what is known of a stored file
   exists CID           print true or false
@@ -34,6 +41,9 @@ Commands:
 
 Options:
   --store DIR          the folder of the store (default: $IPFS_KIT_CACHE_DIR)
+  --remote ADDRESS     who may have what is not held here; may be given several times, or with spaces
+                       between them in $IPFS_KIT_REMOTES: https://... is a trustless gateway,
+                       kubo+http://... a Kubo RPC, routing+https://... a delegated router
   --json               print one JSON object a line; errors too, on standard error
   --durability LEVEL   strict (default: survives a power cut) or relaxed (survives a kill)
   -h, --help           print this
@@ -62,13 +72,14 @@ pub struct Invocation {
 
 /// Which store, and how to open it.
 pub struct Store {
-    pub directory: Option<String>,
+    pub place: Place,
     pub options: OpenOptions,
 }
 
 pub enum Command {
     Store { files: Vec<String>, pin: bool, name: Option<String> },
-    Retrieve { path: String, output: Option<String>, offset: u64, length: Option<u64> },
+    Retrieve { path: String, output: Option<String>, options: ReadOptions },
+    Push { cid: String, remote: String, pin: bool },
     List,
     Stat { cid: String },
     Exists { cid: String },
@@ -81,7 +92,8 @@ pub enum Command {
 /// Every option, as far as it was given.
 #[derive(Default)]
 struct Given {
-    directory: Option<String>,
+    place: Place,
+    offline: bool,
     json: bool,
     profile: Option<Profile>,
     durability: Durability,
@@ -104,7 +116,9 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
             Short('V') | Long("version") => {
                 return Ok(Asked::Text(format!("ipfs-kit-storage {}\n", env!("CARGO_PKG_VERSION"))));
             }
-            Long("store") => given.directory = Some(parser.value()?.string()?),
+            Long("store") => given.place.directory = Some(parser.value()?.string()?),
+            Long("remote") => given.place.remotes.push(parser.value()?.string()?),
+            Long("offline") => given.offline = true,
             Long("json") => given.json = true,
             Long("durability") => {
                 given.durability = match parser.value()?.string()?.as_str() {
@@ -133,7 +147,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
         durability: given.durability,
         ..OpenOptions::default()
     };
-    let store = Store { directory: given.directory.take(), options };
+    let store = Store { place: mem::take(&mut given.place), options };
     let json = given.json;
     Ok(Asked::Run(Invocation { json, store, command: command(&verb, given)? }))
 }
@@ -162,8 +176,15 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
         "retrieve" => Command::Retrieve {
             path: one(given.values)?,
             output: given.output,
-            offset: given.offset,
-            length: given.length,
+            options: ReadOptions {
+                offline: given.offline,
+                pin: given.pin,
+                ..ReadOptions::range(given.offset, given.length)
+            },
+        },
+        "push" => match <[String; 2]>::try_from(given.values) {
+            Ok([cid, remote]) => Command::Push { cid, remote, pin: given.pin },
+            Err(_) => return Err("push takes a CID and a remote".into()),
         },
         "ls" => none(given.values).map(|()| Command::List)?,
         "stat" => Command::Stat { cid: one(given.values)? },

@@ -16,7 +16,7 @@ use crate::{
         files::RandomAccessFile,
         wasi::{files::WasiFile, host::wasi::io::streams::StreamError, run as wait},
     },
-    storage::{MAX_PAGE, ReadOptions, Storage, StoreOptions},
+    storage::{MAX_PAGE, PushOptions, ReadOptions, Storage, StoreOptions},
     tier::StoredRoot,
     unixfs::Path,
 };
@@ -26,14 +26,13 @@ const READ_BYTES: usize = 4 * 1024 * 1024;
 
 /// Runs a command.
 pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
-    let storage = wasi::open(store.directory, false, store.options)?;
+    let storage = wasi::open(store.place, store.options)?;
     let done = match command {
         Command::Store { files, pin, name } => {
             files.iter().try_for_each(|file| store_one(&storage, file, pin, name.clone(), output))
         }
-        Command::Retrieve { path, output: to, offset, length } => {
-            retrieve(&storage, Path::parse(&path)?, to, offset, length, output)
-        }
+        Command::Retrieve { path, output: to, options } => retrieve(&storage, Path::parse(&path)?, to, options, output),
+        Command::Push { cid, remote, pin } => push(&storage, &block::parse(&cid)?, &remote, pin, output),
         Command::List => list(&storage, output),
         Command::Stat { cid } => {
             let stored = wait(storage.stat(&block::parse(&cid)?))?;
@@ -87,15 +86,8 @@ fn store_one(storage: &Storage, file: &str, pin: bool, name: Option<String>, out
     output.line(object(&stored), format!("{} {label}", stored.root.cid).trim_end())
 }
 
-fn retrieve(
-    storage: &Storage,
-    path: Path,
-    to: Option<String>,
-    offset: u64,
-    length: Option<u64>,
-    output: &Output,
-) -> Result<()> {
-    let mut reader = wait(storage.reader(path, ReadOptions::range(offset, length)))?;
+fn retrieve(storage: &Storage, path: Path, to: Option<String>, options: ReadOptions, output: &Output) -> Result<()> {
+    let mut reader = wait(storage.reader(path, options))?;
     let (cid, total) = (*reader.cid(), reader.remaining());
     let mut done = 0;
     let mut copy = |take: &mut dyn FnMut(u64, &Bytes) -> Result<()>| -> Result<()> {
@@ -120,6 +112,13 @@ fn retrieve(
             )
         }
     }
+}
+
+fn push(storage: &Storage, cid: &Cid, remote: &str, pin: bool, output: &Output) -> Result<()> {
+    let pushed = wait(storage.push(cid, remote, PushOptions { pin, ..PushOptions::default() }))?;
+    let object = json!({ "cid": cid.to_string(), "remote": remote, "blocks": pushed.blocks, "bytes": pushed.bytes, "pinned": pin });
+    let how = if pin { ", and pinned there" } else { "" };
+    output.line(object, &format!("{cid} given to {remote}: {} blocks, {}{how}", pushed.blocks, size(pushed.bytes)))
 }
 
 fn list(storage: &Storage, output: &Output) -> Result<()> {

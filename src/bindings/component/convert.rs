@@ -33,6 +33,11 @@ pub fn store_options(options: wit::StoreOptions) -> error::Result<storage::Store
     })
 }
 
+pub fn read_options(options: &wit::ReadOptions) -> storage::ReadOptions {
+    let wit::ReadOptions { offset, length, offline, pin } = *options;
+    storage::ReadOptions { offline, pin, ..storage::ReadOptions::range(offset, length) }
+}
+
 fn layout(wanted: &wit::Layout) -> error::Result<Layout> {
     let base = Layout::from(match wanted.profile {
         wit::Profile::UnixfsV12025 => Profile::UnixfsV1_2025,
@@ -69,6 +74,19 @@ impl From<StoredRoot> for wit::FileInfo {
     }
 }
 
+impl From<storage::Fetched> for wit::Fetched {
+    fn from(fetched: storage::Fetched) -> Self {
+        let remote = (!fetched.remote.is_empty()).then_some(fetched.remote);
+        wit::Fetched { blocks: fetched.blocks, bytes: fetched.bytes, remote }
+    }
+}
+
+impl From<storage::Pushed> for wit::Pushed {
+    fn from(pushed: storage::Pushed) -> Self {
+        wit::Pushed { blocks: pushed.blocks, bytes: pushed.bytes }
+    }
+}
+
 impl From<OfflineReason> for wit::OfflineReason {
     fn from(reason: OfflineReason) -> Self {
         match reason {
@@ -78,6 +96,7 @@ impl From<OfflineReason> for wit::OfflineReason {
             OfflineReason::NoNetwork => wit::OfflineReason::NoNetwork,
             OfflineReason::Requested => wit::OfflineReason::Requested,
             OfflineReason::Disconnected => wit::OfflineReason::Disconnected,
+            OfflineReason::Denied => wit::OfflineReason::Denied,
         }
     }
 }
@@ -116,9 +135,14 @@ impl From<storage::BackendReport> for wit::BackendReport {
                 BackendState::Degraded => wit::BackendState::Degraded,
                 BackendState::Unavailable => wit::BackendState::Unavailable,
                 BackendState::Disabled => wit::BackendState::Disabled,
+                BackendState::Denied => wit::BackendState::Denied,
             },
             evidence: report.evidence,
             checked: report.checked,
+            latency: report.latency,
+            failures: report.failures,
+            bytes_in: report.bytes_in,
+            bytes_out: report.bytes_out,
         }
     }
 }

@@ -28,13 +28,15 @@ mod world {
 use self::world::{
     export,
     exports::ipfs_kit::storage::storage::{Guest, GuestHandle, GuestReader, GuestWriter, Handle, Reader, Writer},
-    ipfs_kit::storage::types::{CacheConfig, Error, FileInfo, FilePage, OpenOptions, Status, StoreOptions},
+    ipfs_kit::storage::types::{
+        CacheConfig, Error, Fetched, FileInfo, FilePage, OpenOptions, Pushed, ReadOptions, Status, StoreOptions,
+    },
 };
 use super::wasi;
 use crate::{
     block, error,
     platform::wasi::run,
-    storage::{self, ReadOptions, Storage},
+    storage::{self, PushOptions, Storage},
     unixfs::Path,
 };
 
@@ -63,7 +65,8 @@ struct Reading {
 impl GuestHandle for OpenStore {
     fn open(options: OpenOptions) -> Result<Handle, Error> {
         let settings = convert::open_options(&options)?;
-        let storage = wasi::open(options.directory, options.force_fallback, settings)?;
+        let OpenOptions { directory, force_fallback, remotes, remote_timeout: timeout, .. } = options;
+        let storage = wasi::open(wasi::Place { directory, force_fallback, remotes, timeout }, settings)?;
         Ok(Handle::new(OpenStore(storage)))
     }
 
@@ -84,14 +87,13 @@ impl GuestHandle for OpenStore {
         Ok(Writer::new(OpenWriter(RefCell::new(writer))))
     }
 
-    fn retrieve(&self, path: String) -> Result<Vec<u8>, Error> {
+    fn retrieve(&self, path: String, options: ReadOptions) -> Result<Vec<u8>, Error> {
         let path = Path::parse(&path)?;
         Ok(run(async {
-            let mut reader = self.0.reader(path, ReadOptions::default()).await?;
-            let size = reader.size();
+            let mut reader = self.0.reader(path, convert::read_options(&options)).await?;
+            let size = reader.remaining();
             if size > MAX_RETRIEVED {
-                let message =
-                    format!("a file of {size} bytes in one piece; over {MAX_RETRIEVED} bytes take open-reader");
+                let message = format!("{size} bytes in one piece; over {MAX_RETRIEVED} bytes take open-reader");
                 return Err(error::Error::Unsupported(message));
             }
             let mut whole = Vec::with_capacity(size as usize);
@@ -102,9 +104,9 @@ impl GuestHandle for OpenStore {
         })?)
     }
 
-    fn open_reader(&self, path: String, offset: u64, length: Option<u64>) -> Result<Reader, Error> {
+    fn open_reader(&self, path: String, options: ReadOptions) -> Result<Reader, Error> {
         let path = Path::parse(&path)?;
-        let reader = run(self.0.reader(path, ReadOptions::range(offset, length)))?;
+        let reader = run(self.0.reader(path, convert::read_options(&options)))?;
         Ok(Reader::new(OpenReader(RefCell::new(Reading { reader, rest: Bytes::new() }))))
     }
 
@@ -140,6 +142,11 @@ impl GuestHandle for OpenStore {
     fn unpin(&self, cid: String) -> Result<(), Error> {
         let cid = block::parse(&cid)?;
         Ok(run(self.0.unpin(&cid))?)
+    }
+
+    fn push(&self, cid: String, remote: String, pin: bool) -> Result<Pushed, Error> {
+        let cid = block::parse(&cid)?;
+        Ok(run(self.0.push(&cid, &remote, PushOptions { pin, ..PushOptions::default() }))?.into())
     }
 
     fn backend_status(&self) -> Result<Status, Error> {
@@ -189,6 +196,10 @@ impl Drop for OpenWriter {
 impl GuestReader for OpenReader {
     fn size(&self) -> u64 {
         self.0.borrow().reader.size()
+    }
+
+    fn fetched(&self) -> Fetched {
+        self.0.borrow().reader.fetched().into()
     }
 
     fn read(&self, max: u32) -> Result<Vec<u8>, Error> {

@@ -1,6 +1,11 @@
 //! The WASI 0.2 home: the host's clock and environment; files are in [`files`].
 
 pub mod files;
+#[cfg(feature = "bridge")]
+pub mod http;
+#[cfg(feature = "remotes")]
+pub mod outward;
+pub mod reactor;
 /// The imports of world `host`, generated from `wit/`.
 #[allow(missing_docs, unsafe_code, clippy::all, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 pub mod host {
@@ -8,8 +13,6 @@ pub mod host {
 }
 
 use std::future::Future;
-
-use futures_util::FutureExt;
 
 use self::host::wasi::{cli::environment, clocks::wall_clock};
 use super::Clock;
@@ -31,7 +34,7 @@ pub fn variable(name: &str) -> Option<String> {
     environment::get_environment().into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
-/// Runs a future to its end. Everything below it calls the host synchronously, so it never has to wait.
+/// Runs a future to its end. Files answer at once; only remotes make it wait.
 pub fn run<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
-    future.now_or_never().unwrap_or_else(|| Err(Error::Io("a synchronous host made a call wait".into())))
+    reactor::run(future).unwrap_or_else(|| Err(Error::Io("a call waits for nothing that the host could tell".into())))
 }

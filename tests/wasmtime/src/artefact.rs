@@ -15,28 +15,32 @@ use wasmtime::{Config, Engine, component::Component};
 pub enum Artefact {
     /// The component of world `local`.
     Local,
+    /// The component of world `bridged`.
+    Bridged,
+    /// The same, and the bridge over HTTP.
+    Composed,
     /// The command.
     Cli,
+    /// The command, and the bridge over HTTP.
+    CliHttp,
 }
 
 impl Artefact {
     fn bytes(self) -> Vec<u8> {
         let name = match self {
             Artefact::Local => "ipfs-kit-storage.local.wasm",
+            Artefact::Bridged => "ipfs-kit-storage.bridged.wasm",
+            Artefact::Composed => "ipfs-kit-storage.wasm",
             Artefact::Cli => "ipfs-kit-storage.cli.wasm",
+            Artefact::CliHttp => "ipfs-kit-storage.cli-http.wasm",
         };
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist").join(name);
         fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run ./x dist first", path.display()))
     }
 
     fn prepared(self) -> &'static (PathBuf, Component) {
-        static LOCAL: OnceLock<(PathBuf, Component)> = OnceLock::new();
-        static CLI: OnceLock<(PathBuf, Component)> = OnceLock::new();
-        let slot = match self {
-            Artefact::Local => &LOCAL,
-            Artefact::Cli => &CLI,
-        };
-        slot.get_or_init(|| prepare(&self.bytes()))
+        static PREPARED: [OnceLock<(PathBuf, Component)>; 5] = [const { OnceLock::new() }; 5];
+        PREPARED[self as usize].get_or_init(|| prepare(&self.bytes()))
     }
 
     /// The component, ready to run.

@@ -2,6 +2,7 @@
 
 mod artefact;
 mod command;
+mod counterpart;
 mod data;
 mod plugin;
 pub mod victim;
@@ -10,8 +11,11 @@ pub mod workload;
 pub use self::{
     artefact::{Artefact, engine, load},
     command::{Command, Outcome},
+    counterpart::Counterpart,
     data::{Keystream, buffer, ipip_cid, ipip_text_cid, kubo_cids, profile_name, random_bytes},
-    plugin::{Instance, Plugin, STORE, in_store, named, pinned, plain, with_layout},
+    plugin::{
+        Access, Host, Instance, Plugin, STORE, in_store, named, part, pinned, plain, whole, with_layout, with_remotes,
+    },
 };
 
 /// What `wit/` makes of world `local`.

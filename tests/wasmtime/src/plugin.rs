@@ -2,27 +2,43 @@
 
 use std::path::Path;
 
+use http_body_util::BodyExt;
 use wasmtime::{
     ResourceLimiter, Store,
     component::{Component, Linker, ResourceAny, ResourceTable},
 };
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use crate::{
     Artefact,
     bindings::Local,
     engine,
-    types::{CacheConfig, Error, FileInfo, FilePage, Layout, OpenOptions, Profile, Status, StoreOptions},
+    types::{
+        CacheConfig, Error, Fetched, FileInfo, FilePage, Layout, OpenOptions, Profile, Pushed, ReadOptions, Status,
+        StoreOptions,
+    },
 };
 
 /// Where the component sees the folder it is given.
 pub const STORE: &str = "/store";
 
 /// What the host keeps for an instance.
-pub(crate) struct Host {
+pub struct Host {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
+    access: Access,
     resources: ResourceTable,
     memory: Memory,
+}
+
+/// Whether a host lets its components out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To anywhere.
+    Granted,
+    /// Every request is denied.
+    Denied,
 }
 
 /// The linear memory of an instance, in bytes. It never shrinks, so this is also the peak.
@@ -31,16 +47,64 @@ struct Memory(usize);
 
 impl Host {
     pub(crate) fn store(wasi: WasiCtx) -> Store<Host> {
-        let host = Host { wasi, resources: ResourceTable::new(), memory: Memory::default() };
+        let host = Host {
+            wasi,
+            http: WasiHttpCtx::new(),
+            access: Access::Granted,
+            resources: ResourceTable::new(),
+            memory: Memory::default(),
+        };
         let mut store = Store::new(engine(), host);
         store.limiter(|host| &mut host.memory);
         store
     }
 
-    pub(crate) fn linker() -> Linker<Host> {
+    /// What a host without HTTP offers.
+    pub fn linker() -> Linker<Host> {
         let mut linker = Linker::new(engine());
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker).expect("nothing is linked twice");
         linker
+    }
+
+    /// What a host with HTTP offers.
+    pub fn linker_with_http() -> Linker<Host> {
+        let mut linker = Host::linker();
+        wasmtime_wasi_http::p2::add_only_http_to_linker_sync(&mut linker).expect("nothing is linked twice");
+        linker
+    }
+
+    /// What a host of the interface `remote` keeps its resources in.
+    pub fn resources(&mut self) -> &mut ResourceTable {
+        &mut self.resources
+    }
+}
+
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.access, table: &mut self.resources, ctx: &mut self.http }
+    }
+}
+
+type Sent = wasmtime_wasi_http::Result<(
+    http::Response<WasiBody>,
+    Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
+)>;
+
+impl WasiHttpHooks for Access {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let access = *self;
+        Box::new(async move {
+            if access == Access::Denied {
+                return Err(wasmtime_wasi_http::Error::HttpRequestDenied);
+            }
+            let (response, rest) = wasmtime_wasi_http::default_send_request(request, options).await?;
+            Ok((response.map(BodyExt::boxed_unsync), Box::new(rest) as _))
+        })
     }
 }
 
@@ -75,11 +139,29 @@ impl Instance {
 
     /// The same, of a component that is at hand.
     pub fn of(component: &Component, folder: &Path, environment: &[(&str, &str)]) -> Instance {
+        Instance::linked(component, &Host::linker(), folder, environment)
+    }
+
+    /// One of the composed component, on a host with HTTP.
+    pub fn with_http(access: Access, folder: &Path, environment: &[(&str, &str)]) -> Instance {
+        let linker = Host::linker_with_http();
+        let mut instance = Instance::linked(Artefact::Composed.component(), &linker, folder, environment);
+        instance.store.data_mut().access = access;
+        instance
+    }
+
+    /// One on a host that offers this.
+    pub fn linked(
+        component: &Component,
+        linker: &Linker<Host>,
+        folder: &Path,
+        environment: &[(&str, &str)],
+    ) -> Instance {
         let mut wasi = WasiCtxBuilder::new();
         wasi.envs(environment).allow_blocking_current_thread(true);
         wasi.preopened_dir(folder, STORE, FsPerms::ReadWrite).expect("the folder is there");
         let mut store = Host::store(wasi.build());
-        let local = Local::instantiate(&mut store, component, &Host::linker()).expect("the host has all it imports");
+        let local = Local::instantiate(&mut store, component, linker).expect("the host has all it imports");
         Instance { store, local }
     }
 
@@ -159,7 +241,7 @@ impl Plugin {
 
     /// A range of a file, by a reader.
     pub fn read_range(&mut self, cid: &str, offset: u64, length: Option<u64>, max: u32) -> Result<Vec<u8>, Error> {
-        let reader = self.open_reader(cid, offset, length)?;
+        let reader = self.open_reader(cid, part(offset, length))?;
         let mut range = Vec::new();
         self.read_with(reader, max, |bytes| range.extend_from_slice(bytes))?;
         Ok(range)
@@ -189,8 +271,8 @@ verbs! {
     fn store(data: &[u8], options: &StoreOptions) -> Result<FileInfo, Error> = call_store;
     fn store_many(files: &[(Vec<u8>, StoreOptions)]) -> Result<Vec<FileInfo>, Error> = call_store_many;
     fn create_writer(options: &StoreOptions) -> Result<ResourceAny, Error> = call_create_writer;
-    fn retrieve() of cid -> Result<Vec<u8>, Error> = call_retrieve;
-    fn open_reader(offset: u64, length: Option<u64>) of cid -> Result<ResourceAny, Error> = call_open_reader;
+    fn retrieve_with(options: ReadOptions) of cid -> Result<Vec<u8>, Error> = call_retrieve;
+    fn open_reader(options: ReadOptions) of cid -> Result<ResourceAny, Error> = call_open_reader;
     fn stat() of cid -> Result<FileInfo, Error> = call_stat;
     fn exists() of cid -> Result<bool, Error> = call_exists;
     fn delete() of cid -> Result<(), Error> = call_delete;
@@ -203,6 +285,22 @@ verbs! {
 }
 
 impl Plugin {
+    /// A whole file.
+    pub fn retrieve(&mut self, cid: &str) -> Result<Vec<u8>, Error> {
+        self.retrieve_with(cid, whole())
+    }
+
+    /// Gives a DAG to a remote.
+    pub fn push(&mut self, cid: &str, remote: &str, pin: bool) -> Result<Pushed, Error> {
+        let handle = self.local.ipfs_kit_storage_storage().handle();
+        handle.call_push(&mut self.store, self.handle, &cid.to_owned(), remote, pin).expect(TRAP)
+    }
+
+    /// What a reader has fetched.
+    pub fn fetched(&mut self, reader: ResourceAny) -> Fetched {
+        self.local.ipfs_kit_storage_storage().reader().call_fetched(&mut self.store, reader).expect(TRAP)
+    }
+
     /// One page of the stored roots.
     pub fn list_files(&mut self, path: &str, after: Option<&str>, limit: u32) -> Result<FilePage, Error> {
         let handle = self.local.ipfs_kit_storage_storage().handle();
@@ -236,10 +334,27 @@ pub fn in_store() -> OpenOptions {
     OpenOptions {
         directory: Some(STORE.into()),
         force_fallback: false,
+        remotes: Vec::new(),
+        remote_timeout: None,
         layout: None,
         durability: None,
         verification: None,
     }
+}
+
+/// The same, with these remotes.
+pub fn with_remotes(remotes: &[&str]) -> OpenOptions {
+    OpenOptions { remotes: remotes.iter().map(|&address| address.to_owned()).collect(), ..in_store() }
+}
+
+/// Reads all of a file.
+pub fn whole() -> ReadOptions {
+    part(0, None)
+}
+
+/// Reads a part of a file.
+pub fn part(offset: u64, length: Option<u64>) -> ReadOptions {
+    ReadOptions { offset, length, offline: false, pin: false }
 }
 
 /// Stores without a name, a pin or a layout.

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use wasmtime_host_tests::{
     Instance, Plugin, STORE, assert_error, in_store, named, plain,
     types::{Error, HashFunction, Layout, OfflineReason, OpenOptions, Profile},
-    with_layout,
+    whole, with_layout,
 };
 
 const HELLO: &str = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
@@ -63,7 +63,7 @@ fn every_verb_refuses_every_invalid_cid() {
     type Verb = fn(&mut Plugin, &str) -> Result<(), Error>;
     let verbs: [(&str, Verb); 8] = [
         ("retrieve", |plugin, cid| plugin.retrieve(cid).map(drop)),
-        ("open-reader", |plugin, cid| plugin.open_reader(cid, 0, None).map(drop)),
+        ("open-reader", |plugin, cid| plugin.open_reader(cid, whole()).map(drop)),
         ("stat", |plugin, cid| plugin.stat(cid).map(drop)),
         ("list-files", |plugin, cid| plugin.list_files("/", Some(cid), 10).map(drop)),
         ("exists", |plugin, cid| plugin.exists(cid).map(drop)),
@@ -96,14 +96,14 @@ fn files_are_read_by_path() {
     plugin.store(b"hello world", &plain()).unwrap();
     for path in [HELLO.to_owned(), format!("/ipfs/{HELLO}"), format!("ipfs://{HELLO}/"), format!("{HELLO}//")] {
         assert_eq!(plugin.retrieve(&path).unwrap(), b"hello world", "{path}");
-        assert!(plugin.open_reader(&path, 6, None).is_ok(), "{path}");
+        assert!(plugin.open_reader(&path, whole()).is_ok(), "{path}");
     }
     // A file has nothing below it.
     let below = format!("{HELLO}/x/y");
     assert_error!(plugin.retrieve(&format!("/ipfs/{below}")), Error::NotFound(which) if which == below);
     for wrong in [format!("{HELLO}/.."), format!("{HELLO}/./x"), format!("ipfs://{HELLO}/%2e%2e")] {
         assert_error!(plugin.retrieve(&wrong), Error::InvalidArgument(_));
-        assert_error!(plugin.open_reader(&wrong, 0, None), Error::InvalidArgument(_));
+        assert_error!(plugin.open_reader(&wrong, whole()), Error::InvalidArgument(_));
     }
 }
 
@@ -115,7 +115,7 @@ fn reason_with(environment: &[(&str, &str)], options: &OpenOptions) -> OfflineRe
     assert_eq!(plugin.retrieve(&cid).unwrap(), b"held");
     let offline = assert_error!(plugin.retrieve(HELLO), Error::NotAvailableOffline(offline) => offline);
     assert_eq!(offline.cid, HELLO);
-    let by_reader = assert_error!(plugin.open_reader(HELLO, 0, None), Error::NotAvailableOffline(offline) => offline);
+    let by_reader = assert_error!(plugin.open_reader(HELLO, whole()), Error::NotAvailableOffline(offline) => offline);
     assert_eq!(by_reader, offline);
     assert_eq!(plugin.backend_status().unwrap().local_only, Some(offline.reason));
     offline.reason

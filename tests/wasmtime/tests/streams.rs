@@ -3,9 +3,9 @@
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use wasmtime_host_tests::{
-    Keystream, Plugin, assert_error, buffer, ipip_cid, kubo_cids, named, plain, random_bytes,
+    Keystream, Plugin, assert_error, buffer, ipip_cid, kubo_cids, named, part, plain, random_bytes,
     types::{Error, Layout, Profile},
-    with_layout,
+    whole, with_layout,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -61,7 +61,7 @@ fn a_reader_tells_the_size_and_refuses_to_read_nothing() {
     let folder = TempDir::new().unwrap();
     let mut plugin = Plugin::open(folder.path());
     let cid = plugin.store(&buffer(5000), &plain()).unwrap().cid;
-    let reader = plugin.open_reader(&cid, 4990, Some(2)).unwrap();
+    let reader = plugin.open_reader(&cid, part(4990, Some(2))).unwrap();
     assert_eq!(plugin.size(reader), 5000);
     assert_error!(plugin.read(reader, 0), Error::InvalidArgument(_));
     assert_eq!(plugin.read(reader, 100).unwrap(), buffer(5000)[4990..4992]);
@@ -103,7 +103,7 @@ fn writers_and_readers_can_be_open_side_by_side() {
     let cid = plugin.store(&read, &plain()).unwrap().cid;
     let written = [random_bytes(2, 20 * MIB), random_bytes(3, 20 * MIB)];
     let writers = [plugin.create_writer(&plain()).unwrap(), plugin.create_writer(&plain()).unwrap()];
-    let reader = plugin.open_reader(&cid, 0, None).unwrap();
+    let reader = plugin.open_reader(&cid, whole()).unwrap();
     let mut back = Vec::new();
     for (one, other) in written[0].chunks(777_777).zip(written[1].chunks(777_777)) {
         plugin.write(writers[0], one).unwrap();
@@ -135,7 +135,7 @@ fn a_gibibyte_passes_through_less_than_64_mib_of_memory() {
     let written = plugin.peak_memory();
 
     let mut hash = Sha256::new();
-    let reader = plugin.open_reader(&stored.cid, 0, None).unwrap();
+    let reader = plugin.open_reader(&stored.cid, whole()).unwrap();
     assert_eq!(plugin.read_with(reader, 1 << 20, |bytes| hash.update(bytes)).unwrap(), SIZE);
     assert_eq!(<[u8; 32]>::from(hash.finalize()), source.digest());
     let read = plugin.peak_memory();

@@ -48,8 +48,8 @@ export interface OpenOptions {
   /** Never use a network, whatever is configured. `globalThis.IPFS_KIT_DISABLE = '1'` does the same. */
   forceFallback?: boolean;
   /**
-   * Trustless gateways to ask for what is not held here, as base URLs: `https://example.org`. They must allow this page's
-   * origin (CORS). What they send is proven before it is kept.
+   * Who may have what is not held here: `https://…` is a trustless gateway, `kubo+http://…` a Kubo RPC, `routing+https://…` a
+   * delegated router. They must allow this page's origin (CORS). What they send is proven before it is kept.
    */
   remotes?: string[];
   /** Where the wasm is, when it does not lie beside the script: a URL, a Response or its bytes. Counts once. */
@@ -98,15 +98,23 @@ export interface BackendReport {
   /** `local` is the local tier. */
   name: string;
   kind: string;
-  state: 'available' | 'degraded' | 'unavailable' | 'disabled';
+  state: 'available' | 'degraded' | 'unavailable' | 'disabled' | 'denied';
   /** What the last probe or call said, */
   evidence: string;
   /** and when: milliseconds since the Unix epoch. */
   checked: number;
+  /** Milliseconds until a remote's first bytes come: the mean, the latest weighing most. */
+  latency: number | undefined;
+  /** Failures of a remote since it last worked. */
+  failures: number;
+  /** Bytes a remote sent since the storage was opened, */
+  bytesIn: number;
+  /** and bytes it was sent. */
+  bytesOut: number;
 }
 
 /** Why a storage may not use the network. */
-export type OfflineReason = 'no-remotes' | 'force-fallback' | 'disabled' | 'no-network' | 'requested' | 'disconnected';
+export type OfflineReason = 'no-remotes' | 'force-fallback' | 'disabled' | 'no-network' | 'requested' | 'disconnected' | 'denied';
 
 export interface Status {
   backends: BackendReport[];

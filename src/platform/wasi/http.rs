@@ -1,0 +1,194 @@
+//! HTTP by wasi:http.
+
+#[allow(missing_docs, unsafe_code, clippy::all, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+mod world {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "http",
+        generate_all,
+        pub_export_macro: false,
+        with: {
+            "wasi:io/error@0.2.12": crate::platform::wasi::host::wasi::io::error,
+            "wasi:io/poll@0.2.12": crate::platform::wasi::host::wasi::io::poll,
+            "wasi:io/streams@0.2.12": crate::platform::wasi::host::wasi::io::streams,
+        },
+    });
+}
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use self::world::wasi::http::{
+    outgoing_handler,
+    types::{
+        ErrorCode, Fields, FutureIncomingResponse, IncomingBody, IncomingResponse, Method as WasiMethod, OutgoingBody,
+        OutgoingRequest, Scheme,
+    },
+};
+use super::{
+    host::wasi::io::streams::{InputStream, StreamError},
+    reactor::ready,
+};
+use crate::{
+    platform::http::{Body, Http, Method, Request, Response},
+    remote::Failure,
+};
+
+/// Redirects that are followed for one request, as browsers do it about.
+const MAX_REDIRECTS: usize = 10;
+
+/// Bytes asked of a body at once.
+const PIECE_BYTES: u64 = 64 * 1024;
+
+/// The host's HTTP client.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct WasiHttp;
+
+#[async_trait(?Send)]
+impl Http for WasiHttp {
+    async fn send(&self, mut request: Request) -> Result<Response, Failure> {
+        for _ in 0..=MAX_REDIRECTS {
+            let response = exchange(&request).await?;
+            let head = Response {
+                status: response.status(),
+                headers: headers(&response),
+                body: Box::new(Incoming::new(response)?),
+            };
+            let onward = request.method == Method::Get && matches!(head.status, 301 | 302 | 303 | 307 | 308);
+            match head.header("location").filter(|_| onward) {
+                Some(location) => request.url = resolve(&request.url, location)?,
+                None => return plain(head),
+            }
+        }
+        Err(Failure::Broken(format!("more than {MAX_REDIRECTS} redirects")))
+    }
+}
+
+/// Sends one request; returns when the head of its response is there.
+async fn exchange(request: &Request) -> Result<IncomingResponse, Failure> {
+    let (scheme, rest) = match request.url.split_once("://") {
+        Some(("https", rest)) => (Scheme::Https, rest),
+        Some(("http", rest)) => (Scheme::Http, rest),
+        _ => return Err(Failure::Refused(format!("{} is no URL of HTTP", request.url))),
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let malformed = |()| Failure::Refused(format!("the host takes {} for malformed", request.url));
+    let fields = Fields::new();
+    for (name, value) in &request.headers {
+        fields.append(name, value.as_bytes()).map_err(|_| malformed(()))?;
+    }
+    let outgoing = OutgoingRequest::new(fields);
+    let method = match request.method {
+        Method::Get => WasiMethod::Get,
+        Method::Post => WasiMethod::Post,
+    };
+    outgoing.set_method(&method).map_err(malformed)?;
+    outgoing.set_scheme(Some(&scheme)).map_err(malformed)?;
+    outgoing.set_authority(Some(authority)).map_err(malformed)?;
+    outgoing.set_path_with_query(Some(if path.is_empty() { "/" } else { path })).map_err(malformed)?;
+    let body = outgoing.body().map_err(malformed)?;
+    let incoming = outgoing_handler::handle(outgoing, None).map_err(|code| failed(&code))?;
+    match &request.body {
+        Some(bytes) => write(body, bytes).await?,
+        None => OutgoingBody::finish(body, None).map_err(|code| failed(&code))?,
+    }
+    response(&incoming).await
+}
+
+async fn response(incoming: &FutureIncomingResponse) -> Result<IncomingResponse, Failure> {
+    loop {
+        match incoming.get() {
+            Some(Ok(response)) => return response.map_err(|code| failed(&code)),
+            Some(Err(())) => return Err(Failure::Broken("the host gave the response twice".into())),
+            None => ready(|| Some(incoming.subscribe())).await,
+        }
+    }
+}
+
+async fn write(body: OutgoingBody, mut bytes: &[u8]) -> Result<(), Failure> {
+    {
+        let stream = body.write().map_err(|()| Failure::Broken("the host takes no body".into()))?;
+        let cut = |error: StreamError| Failure::Unreachable(format!("sending the body: {error:?}"));
+        while !bytes.is_empty() {
+            match stream.check_write().map_err(cut)? as usize {
+                0 => ready(|| Some(stream.subscribe())).await,
+                room => {
+                    let (piece, rest) = bytes.split_at(room.min(bytes.len()));
+                    stream.write(piece).map_err(cut)?;
+                    bytes = rest;
+                }
+            }
+        }
+        stream.flush().map_err(cut)?;
+    }
+    OutgoingBody::finish(body, None).map_err(|code| failed(&code))
+}
+
+fn headers(response: &IncomingResponse) -> Vec<(String, String)> {
+    let entry =
+        |(name, value): (String, Vec<u8>)| (name.to_ascii_lowercase(), String::from_utf8_lossy(&value).into_owned());
+    response.headers().entries().into_iter().map(entry).collect()
+}
+
+/// Nothing here unpacks what is compressed, and nothing here asks for it.
+fn plain(response: Response) -> Result<Response, Failure> {
+    match response.header("content-encoding").filter(|encoding| *encoding != "identity") {
+        Some(encoding) => Err(Failure::Unsupported(format!("it sends {encoding} where it was asked for none"))),
+        None => Ok(response),
+    }
+}
+
+/// Where a redirect leads. What was asked for securely is not asked for in the open.
+fn resolve(from: &str, location: &str) -> Result<String, Failure> {
+    let (scheme, rest) = from.split_once("://").unwrap_or_default();
+    let origin = rest.find('/').map_or(from.len(), |at| scheme.len() + 3 + at);
+    let to = match location {
+        absolute if absolute.starts_with("https://") || absolute.starts_with("http://") => absolute.to_owned(),
+        beside if beside.starts_with("//") => format!("{scheme}:{beside}"),
+        path if path.starts_with('/') => format!("{}{path}", from.get(..origin).unwrap_or_default()),
+        other => return Err(Failure::Unsupported(format!("a redirect to {other:?}"))),
+    };
+    if scheme == "https" && !to.starts_with("https://") {
+        return Err(Failure::Refused("it redirects from https to http".into()));
+    }
+    Ok(to)
+}
+
+fn failed(code: &ErrorCode) -> Failure {
+    match code {
+        ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => Failure::Denied(format!("{code:?}")),
+        other => Failure::Unreachable(format!("{other:?}")),
+    }
+}
+
+/// The body of a response. Its parts are dropped in this order.
+struct Incoming {
+    stream: InputStream,
+    _body: IncomingBody,
+    _response: IncomingResponse,
+}
+
+impl Incoming {
+    fn new(response: IncomingResponse) -> Result<Self, Failure> {
+        let gone = |()| Failure::Broken("the host gave the body twice".into());
+        let body = response.consume().map_err(gone)?;
+        let stream = body.stream().map_err(gone)?;
+        Ok(Incoming { stream, _body: body, _response: response })
+    }
+}
+
+#[async_trait(?Send)]
+impl Body for Incoming {
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            match self.stream.read(PIECE_BYTES) {
+                Ok(bytes) if bytes.is_empty() => ready(|| Some(self.stream.subscribe())).await,
+                Ok(bytes) => return Ok(Some(bytes.into())),
+                Err(StreamError::Closed) => return Ok(None),
+                Err(StreamError::LastOperationFailed(error)) => {
+                    return Err(Failure::Unreachable(error.to_debug_string()));
+                }
+            }
+        }
+    }
+}

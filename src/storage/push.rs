@@ -1,0 +1,75 @@
+//! Giving what is stored here to a remote.
+
+use std::{collections::HashSet, mem, rc::Rc};
+
+use super::{Storage, fetch};
+use crate::{
+    block::{Block, Cid},
+    dag,
+    error::{Error, Result},
+    unixfs::BlockSource,
+};
+
+/// Blocks go out when this many bytes of them are together: a slow link sends so many well before it counts as silent.
+const BATCH_BYTES: u64 = 2 * 1024 * 1024;
+
+/// Leaves read at once.
+const LEAVES_AHEAD: usize = 8;
+
+/// Told after each batch that the remote has taken.
+pub type OnPushed = Rc<dyn Fn(&Pushed)>;
+
+/// How to push.
+#[derive(Clone, Default)]
+pub struct PushOptions {
+    /// Whether the remote is to pin it. Then it has said that it holds all of it, too.
+    pub pin: bool,
+    /// Told of what has gone out.
+    pub on_pushed: Option<OnPushed>,
+}
+
+/// What a remote has taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// Blocks of the DAG, each once.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Storage {
+    /// Gives the DAG below `cid` to the remote of this name. What of it is not held here is fetched first.
+    pub async fn push(&self, cid: &Cid, remote: &str, options: PushOptions) -> Result<Pushed> {
+        let shared = &self.shared;
+        let remotes = shared.remotes(false).map_err(|reason| Error::NotAvailableOffline { cid: *cid, reason })?;
+        let to = remotes.named(remote).ok_or_else(|| {
+            Error::InvalidArgument(format!("{remote:?} is none of this store's remotes: {remotes:?}"))
+        })?;
+        let source = shared.source(cid.into(), None, false, None);
+        let (mut pushed, mut batch, mut batch_bytes) = (Pushed::default(), Vec::<Block>::new(), 0);
+        let mut seen = HashSet::from([*cid]);
+        let mut stack = vec![*cid];
+        while !stack.is_empty() {
+            let next = stack.split_off(stack.len().saturating_sub(LEAVES_AHEAD));
+            for block in source.blocks(&next).await? {
+                // A codec without known links has none to follow.
+                let below = dag::links(&block).unwrap_or_default();
+                stack.extend(below.into_iter().filter(|cid| seen.insert(*cid)));
+                pushed.blocks += 1;
+                pushed.bytes += block.bytes().len() as u64;
+                batch_bytes += block.bytes().len() as u64;
+                batch.push(block);
+            }
+            if batch_bytes >= BATCH_BYTES || stack.is_empty() {
+                batch_bytes = 0;
+                let sent = remotes.put(&to, mem::take(&mut batch)).await;
+                sent.map_err(|attempt| fetch::unavailable(*cid, &[attempt]))?;
+                options.on_pushed.iter().for_each(|tell| tell(&pushed));
+            }
+        }
+        if options.pin {
+            remotes.pin(&to, *cid).await.map_err(|attempt| fetch::unavailable(*cid, &[attempt]))?;
+        }
+        Ok(pushed)
+    }
+}
