@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::block::Cid;
+use crate::{block::Cid, unixfs::Path};
 
 /// What the engine's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -20,9 +20,9 @@ pub enum Error {
     /// An option or argument is out of its range.
     #[error("invalid argument: {0}")]
     InvalidArgument(String),
-    /// The store has no such root.
-    #[error("{0} is not stored here")]
-    NotFound(Cid),
+    /// The store has no such root, or the directories on the way do not lead there.
+    #[error("{0} {why}", why = missing(.0))]
+    NotFound(Path),
     /// It is not held locally, and the network may not be used.
     #[error("{cid} is not held locally, and the network may not be used: {reason}")]
     NotAvailableOffline {
@@ -99,6 +99,10 @@ impl Error {
     pub fn corrupt(cid: Cid, detail: impl Into<String>) -> Self {
         Error::Corrupt { cid: Some(cid), detail: detail.into() }
     }
+}
+
+fn missing(path: &Path) -> &'static str {
+    if path.names().is_empty() { "is not stored here" } else { "does not exist" }
 }
 
 fn said(attempts: &[(String, String)]) -> String {

@@ -19,3 +19,4 @@ pub mod unixfs;
 pub use block::{Block, Cid};
 pub use error::{Error, OfflineReason, Result};
 pub use storage::{OpenOptions, Storage, StoreOptions};
+pub use unixfs::Path;

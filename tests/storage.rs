@@ -45,7 +45,7 @@ fn delete_drops_what_only_that_file_used() {
         let two = storage.store(longer.clone(), small_chunks()).await.unwrap().root.cid;
         storage.delete(&one).await.unwrap();
         assert_eq!(storage.retrieve(&two).await.unwrap(), longer, "a shared block is gone");
-        assert!(matches!(storage.stat(&one).await, Err(Error::NotFound(cid)) if cid == one));
+        assert!(matches!(storage.stat(&one).await, Err(Error::NotFound(path)) if path == one));
         storage.delete(&two).await.unwrap();
         assert_eq!(blocks(&storage).await, 0);
         assert!(alone > 10);
@@ -157,7 +157,7 @@ fn what_is_not_held_fails_at_once_with_the_reason() {
             let expected = Error::NotAvailableOffline { cid: absent, reason };
             assert_eq!(storage.retrieve(&absent).await.unwrap_err(), expected);
             assert_eq!(storage.pin(&absent).await.unwrap_err(), expected);
-            assert_eq!(storage.delete(&absent).await.unwrap_err(), Error::NotFound(absent));
+            assert_eq!(storage.delete(&absent).await.unwrap_err(), Error::NotFound(absent.into()));
             assert!(!storage.exists(&absent).await.unwrap());
             assert!(!storage.is_available());
             let status = storage.backend_status().await;

@@ -22,7 +22,7 @@ struct Shelf(Vec<Block>);
 impl BlockSource for Shelf {
     async fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>> {
         let find = |cid: &Cid| self.0.iter().find(|block| block.cid() == cid).cloned();
-        cids.iter().map(|cid| find(cid).ok_or(Error::NotFound(*cid))).collect()
+        cids.iter().map(|cid| find(cid).ok_or(Error::NotFound(cid.into()))).collect()
     }
 }
 
@@ -38,10 +38,10 @@ impl Shelf {
 
     fn node(&mut self, children: &[(Cid, u64)], file_size: Option<u64>, data: Option<&'static [u8]>) -> Cid {
         let data = Data {
-            kind: Kind::File,
             data: data.map(Bytes::from_static),
             file_size,
             block_sizes: children.iter().map(|(_, size)| *size).collect(),
+            ..Data::new(Kind::File)
         };
         let link = |(cid, size): &(Cid, u64)| Link { cid: *cid, name: Some(String::new()), tsize: Some(*size) };
         let links = children.iter().map(link).collect();
@@ -90,7 +90,7 @@ fn sizes_that_do_not_fit_are_refused() {
     }
     let missing_size = Node {
         links: vec![Link { cid: one, name: None, tsize: None }],
-        data: Some(Data { kind: Kind::File, data: None, file_size: Some(0), block_sizes: vec![] }.encode().into()),
+        data: Some(Data { file_size: Some(0), ..Data::new(Kind::File) }.encode().into()),
     };
     let root = shelf.put(Codec::DagPb, missing_size.encode());
     assert!(is_malformed(shelf.read(root)));
@@ -112,7 +112,7 @@ fn a_chain_of_nodes_is_not_followed_for_ever() {
 fn what_is_no_file_is_unsupported() {
     let mut shelf = Shelf::default();
     for kind in [Kind::Directory, Kind::HamtShard, Kind::Symlink, Kind::Metadata] {
-        let data = Data { kind, data: None, file_size: None, block_sizes: vec![] };
+        let data = Data::new(kind);
         let root = shelf.put(Codec::DagPb, Node { links: vec![], data: Some(data.encode().into()) }.encode());
         assert!(matches!(shelf.read(root), Err(Error::Unsupported(_))), "{kind:?}");
     }
@@ -171,8 +171,10 @@ proptest! {
         data in prop::option::of(prop::collection::vec(any::<u8>(), 0..40)),
         file_size in prop::option::of(any::<u64>()),
         block_sizes in prop::collection::vec(any::<u64>(), 0..10),
+        hash_type in prop::option::of(any::<u64>()),
+        fanout in prop::option::of(any::<u64>()),
     ) {
-        let message = Data { kind, data: data.map(Bytes::from), file_size, block_sizes };
+        let message = Data { kind, data: data.map(Bytes::from), file_size, block_sizes, hash_type, fanout };
         prop_assert_eq!(Data::decode(&message.encode().into()).unwrap(), message);
     }
 }

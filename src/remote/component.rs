@@ -63,7 +63,7 @@ impl Remote for ComponentRemote {
                 Some(wit::ByteRange { first: range.start, last })
             }
         };
-        let wanted = wit::Wanted { cid: wanted.cid.to_string(), path: Vec::new(), bytes };
+        let wanted = wit::Wanted { cid: wanted.cid.to_string(), path: wanted.path.clone(), bytes };
         Ok(Box::new(Incoming(self.connection.car(&wanted))))
     }
 

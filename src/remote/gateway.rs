@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Failure, Remote, Scope, Wanted, address::base_url};
 use crate::{
@@ -18,6 +19,9 @@ const CAR: &str = "application/vnd.ipld.car";
 
 /// The empty block, inlined in its CID: every gateway has it.
 const PROBE: &str = "bafkqaaa";
+
+/// What is escaped in a name: all but the characters that mean themselves everywhere in a URL.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A gateway at a URL.
 pub struct Gateway {
@@ -67,16 +71,17 @@ impl Remote for Gateway {
     async fn car(&self, wanted: &Wanted) -> Result<Box<dyn Body>, Failure> {
         let scope = match &wanted.scope {
             Scope::All => "dag-scope=all".into(),
-            // The range is inclusive; an empty one still needs the way to it.
+            // The range is inclusive; an empty one still needs the way to it. Numbers over 63 bits are refused.
+            Scope::Bytes(range) if range.end > i64::MAX as u64 => {
+                format!("dag-scope=entity&entity-bytes={}:*", range.start)
+            }
             Scope::Bytes(range) => {
-                format!(
-                    "dag-scope=entity&entity-bytes={}:{}",
-                    range.start,
-                    range.end.saturating_sub(1).max(range.start)
-                )
+                let last = range.end.saturating_sub(1).max(range.start);
+                format!("dag-scope=entity&entity-bytes={}:{last}", range.start)
             }
         };
-        let path = format!("{}?format=car&{scope}&car-version=1&car-order=dfs&car-dups=n", wanted.cid);
+        let names: String = wanted.path.iter().map(|name| format!("/{}", utf8_percent_encode(name, ESCAPED))).collect();
+        let path = format!("{}{names}?format=car&{scope}&car-version=1&car-order=dfs&car-dups=n", wanted.cid);
         Ok(self.get(&path, format!("{CAR}; version=1; order=dfs; dups=n"), CAR).await?.body)
     }
 }

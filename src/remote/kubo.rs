@@ -73,6 +73,7 @@ impl Remote for Kubo {
 
     async fn car(&self, wanted: &Wanted) -> Result<Box<dyn Body>, Failure> {
         match &wanted.scope {
+            _ if !wanted.path.is_empty() => Err(unsupported("CARs along a path")),
             Scope::All => Ok(self.post(&format!("dag/export?arg={}&progress=false", wanted.cid), None).await?.body),
             Scope::Bytes(_) => Err(unsupported("CARs of a part of a file")),
         }

@@ -39,7 +39,9 @@ const ROUTING: &str = "routing";
 pub struct Wanted {
     /// The root of it.
     pub cid: Cid,
-    /// How much of what is below it.
+    /// The names that lead from there to what is wanted; mostly none.
+    pub path: Vec<String>,
+    /// How much of what is found there.
     pub scope: Scope,
 }
 
@@ -114,8 +116,8 @@ pub trait Remote {
     /// The bytes of one block. They are not verified.
     async fn block(&self, cid: &Cid) -> Result<Bytes, Failure>;
 
-    /// A CAR of what is wanted: parents before children, each block once. [`Failure::Unsupported`] from a remote that gives
-    /// single blocks only.
+    /// A CAR of what is wanted: parents before children, each block once; first what leads along the path, if there is one.
+    /// [`Failure::Unsupported`] from a remote that gives single blocks only, or follows no paths.
     async fn car(&self, _wanted: &Wanted) -> Result<Box<dyn Body>, Failure> {
         Err(unsupported("CARs"))
     }

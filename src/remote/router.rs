@@ -169,12 +169,14 @@ impl Remotes {
 
     /// A block, from the first who gives one.
     pub async fn block(&self, cid: Cid) -> Result<Answer<Bytes>, Vec<Attempt>> {
-        let answer = self.ask(&cid, move |remote| Box::pin(async move { remote.block(&cid).await })).await?;
+        let rounds = self.patience.rounds;
+        let answer = self.ask(&cid, rounds, move |remote| Box::pin(async move { remote.block(&cid).await })).await?;
         answer.from.health().bytes_in += answer.value.len() as u64;
         Ok(answer)
     }
 
-    /// A CAR, from the first who sends some of it.
+    /// A CAR, from the first who sends some of it. One along a path is asked for once: there are other ways to have it, and
+    /// to gateways of some kinds a name that is missing is a failure of theirs.
     pub async fn car(&self, wanted: &Wanted) -> Result<Answer<Begun>, Vec<Attempt>> {
         let ask = |remote: Rc<dyn Remote>| -> Asked<Begun> {
             let wanted = wanted.clone();
@@ -184,7 +186,8 @@ impl Remotes {
                 Ok(Begun { first, body, pace: (0, 0) })
             })
         };
-        let mut answer = self.ask(&wanted.cid, ask).await?;
+        let rounds = if wanted.path.is_empty() { self.patience.rounds } else { 1 };
+        let mut answer = self.ask(&wanted.cid, rounds, ask).await?;
         answer.value.pace.0 = self.clock.now();
         Ok(answer)
     }
@@ -281,9 +284,14 @@ impl Remotes {
         self.configured.iter().chain(self.found.borrow().iter()).cloned().collect()
     }
 
-    async fn ask<T>(&self, cid: &Cid, ask: impl Fn(Rc<dyn Remote>) -> Asked<T>) -> Result<Answer<T>, Vec<Attempt>> {
+    async fn ask<T>(
+        &self,
+        cid: &Cid,
+        rounds: u32,
+        ask: impl Fn(Rc<dyn Remote>) -> Asked<T>,
+    ) -> Result<Answer<T>, Vec<Attempt>> {
         let mut attempts = Vec::new();
-        for round in 0..self.patience.rounds.max(1) {
+        for round in 0..rounds.max(1) {
             if round > 0 {
                 self.network.sleep(self.wait(round)).await;
             }

@@ -46,7 +46,7 @@ impl Storage {
         let shared = &self.shared;
         let session = shared.remotes(offline).map(|remotes| Session::of_block(shared.clone(), remotes, *cid).into());
         let source = Source::new(shared.blocks.clone(), session);
-        let block = source.blocks(&[*cid]).await?.pop().ok_or(Error::NotFound(*cid))?;
+        let block = source.blocks(&[*cid]).await?.pop().ok_or_else(|| Error::NotFound((*cid).into()))?;
         Ok(block.into_bytes())
     }
 

@@ -1,12 +1,12 @@
 //! Getting what is not held here: one session for each file or DAG that is read.
 //!
-//! A session asks for what is missing in as few requests as it can: a CAR of the missing part of the file or DAG, single
-//! blocks where nobody speaks CAR. Every block is proven and stored before anybody reads it, and only blocks that something
-//! proven links to are taken: a remote that sends others is struck out.
+//! A session asks for what is missing in as few requests as it can: a CAR of the missing part of the file or DAG, along the
+//! path to it if there is one, single blocks where nobody speaks CAR. Every block is proven and stored before anybody reads
+//! it, and only blocks that something proven links to are taken: a remote that sends others is struck out.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
     rc::Rc,
 };
@@ -62,7 +62,10 @@ pub struct Session {
 struct Fetch {
     shared: Rc<Shared>,
     remotes: Rc<Remotes>,
-    root: Cid,
+    /// The file or DAG; of a path its CID, until it is known where it leads.
+    root: Cell<Cid>,
+    /// Of a node on a path from where, and by which names, it leads on.
+    ways: RefCell<HashMap<Cid, (Cid, Vec<String>)>>,
     /// The bytes wanted, if it is read as a file.
     range: Option<Range<u64>>,
     /// What the reader has seen that it will need, by its place in the file.
@@ -70,8 +73,10 @@ struct Fetch {
     stream: RefCell<Option<Stream>>,
     /// From the first request on: what comes is not swept before it is a root's.
     open: RefCell<Option<sweep::Open>>,
-    /// Nobody gives CARs.
+    /// Nobody gives CARs,
     single: Cell<bool>,
+    /// nor CARs along paths: the nodes on the way are asked for one by one.
+    stepwise: Cell<bool>,
     barren: Cell<u32>,
     attempts: RefCell<Vec<Attempt>>,
     fetched: RefCell<Fetched>,
@@ -83,6 +88,8 @@ struct Stream {
     from: Peer,
     body: Begun,
     decoder: CarDecoder,
+    /// Where the path begins, if it was asked for one.
+    path_from: Option<Cid>,
     /// What proven blocks of it link to and did not come yet.
     wanted: HashSet<Cid>,
     held_bytes: usize,
@@ -90,17 +97,19 @@ struct Stream {
 }
 
 impl Session {
-    /// A session for what is below `root`, or for a range of a file.
+    /// A session for what is below `root`, or for a range of the file that this or a path from it is.
     pub fn new(shared: Rc<Shared>, remotes: Rc<Remotes>, root: Cid, range: Option<Range<u64>>) -> Self {
         let fetch = Fetch {
             shared,
             remotes,
-            root,
+            root: Cell::new(root),
+            ways: RefCell::default(),
             range,
             expected: RefCell::default(),
             stream: RefCell::default(),
             open: RefCell::default(),
             single: Cell::new(false),
+            stepwise: Cell::new(false),
             barren: Cell::new(0),
             attempts: RefCell::default(),
             fetched: RefCell::default(),
@@ -147,6 +156,16 @@ impl Session {
         }
         expected.extend(parts.iter().map(|(cid, span)| (span.start, (*cid, span.end))));
     }
+
+    /// Told where a path leads through,
+    fn on_the_way(&self, node: &Cid, from: &Cid, names: &[String]) {
+        self.fetch.ways.borrow_mut().insert(*node, (*from, names.to_vec()));
+    }
+
+    /// and where it ends.
+    pub fn found(&self, file: &Cid) {
+        self.fetch.root.set(*file);
+    }
 }
 
 impl Fetch {
@@ -183,19 +202,23 @@ impl Fetch {
             }
             Ok(_) => {}
             Err(failure) => {
-                self.barren.set(self.barren.get() + 1);
-                self.attempts.borrow_mut().push(self.remotes.failed(&stream.from, failure));
+                self.gave_up(&stream, failure);
                 return Ok(());
             }
         }
         if !stream.ended {
             self.stream.replace(Some(stream));
         } else if !self.missing(&[first]).await?.is_empty() {
-            self.barren.set(self.barren.get() + 1);
-            let failure = Failure::Broken("its CAR ended before all of it had come".into());
-            self.attempts.borrow_mut().push(self.remotes.failed(&stream.from, failure));
+            self.gave_up(&stream, Failure::Broken("its CAR ended before all of it had come".into()));
         }
         Ok(())
+    }
+
+    /// A CAR is of no more use. Who cannot give one along a path may well give its nodes, and one of the file.
+    fn gave_up(&self, stream: &Stream, failure: Failure) {
+        self.barren.set(self.barren.get() + 1);
+        self.stepwise.set(self.stepwise.get() || stream.path_from.is_some());
+        self.attempts.borrow_mut().push(self.remotes.failed(&stream.from, failure));
     }
 
     /// A CAR with what is missing from `first` on; none if single blocks are the better way, or the only one.
@@ -206,6 +229,12 @@ impl Fetch {
         let Some(wanted) = self.plan(first).await? else { return Ok(None) };
         let answer = match self.remotes.car(&wanted).await {
             Ok(answer) => answer,
+            // That a name is missing is proven by its directory alone.
+            Err(attempts) if !wanted.path.is_empty() => {
+                self.attempts.borrow_mut().extend(attempts);
+                self.stepwise.set(true);
+                return Ok(None);
+            }
             Err(attempts) => {
                 let no_cars = |attempt: &Attempt| matches!(attempt.failure, Failure::Unsupported(_));
                 let single = attempts.iter().any(no_cars);
@@ -219,20 +248,27 @@ impl Fetch {
             from: answer.from,
             body: answer.value,
             decoder: CarDecoder::new(),
+            path_from: (!wanted.path.is_empty()).then_some(wanted.cid),
             wanted: HashSet::from([wanted.cid]),
             held_bytes: 0,
             ended: false,
         }))
     }
 
-    /// What to ask for: of a file the bytes that are missing in a row, of another DAG all below the missing node.
+    /// What to ask for: of a file the bytes that are missing in a row, and the rest of the path to it; of another DAG all
+    /// below the missing node.
     async fn plan(&self, first: Cid) -> Result<Option<Wanted>> {
         let Some(range) = &self.range else {
-            let leaf = Codec::of(&first)? == Codec::Raw && first != self.root;
-            return Ok((!leaf).then_some(Wanted { cid: first, scope: Scope::All }));
+            let leaf = Codec::of(&first)? == Codec::Raw && first != self.root.get();
+            return Ok((!leaf).then_some(Wanted { cid: first, path: Vec::new(), scope: Scope::All }));
         };
-        if first == self.root {
-            return Ok(Some(Wanted { cid: first, scope: Scope::Bytes(range.clone()) }));
+        if let Some((from, path)) = self.ways.borrow().get(&first).cloned() {
+            let one_step = self.stepwise.get() && !path.is_empty();
+            return Ok((!one_step).then_some(Wanted { cid: from, path, scope: Scope::Bytes(range.clone()) }));
+        }
+        let below = |range: Range<u64>| Wanted { cid: self.root.get(), path: Vec::new(), scope: Scope::Bytes(range) };
+        if first == self.root.get() {
+            return Ok(Some(below(range.clone())));
         }
         let later: Vec<(u64, Cid, u64)> = {
             let expected = self.expected.borrow();
@@ -250,7 +286,7 @@ impl Fetch {
         }
         // What is not known yet of the file lies behind what is: if all of that is missing, so perhaps is the rest.
         let end = if run.len() == later.len() { range.end } else { (*end).min(range.end) };
-        Ok(Some(Wanted { cid: self.root, scope: Scope::Bytes((*start).max(range.start)..end) }))
+        Ok(Some(below((*start).max(range.start)..end)))
     }
 
     /// Proves and stores the next blocks of a CAR; how many of them were new. What came before a failure is kept.
@@ -326,6 +362,8 @@ impl Fetch {
             if stream.held_bytes > MAX_HELD_BYTES {
                 return Ok(Err(Failure::Broken("it sends over and over what is held here".into())));
             }
+        } else if !asked && stream.path_from.is_some_and(|from| stream.wanted.contains(&from)) {
+            return Ok(Err(Failure::Broken("its CAR does not begin where the path does".into())));
         } else if !asked {
             return Ok(Err(Failure::Lied(format!("{cid}, which nothing asked for links to"))));
         }
@@ -460,6 +498,12 @@ impl BlockSource for Source {
     fn expect(&self, parts: &[(Cid, Range<u64>)]) {
         if let Ok(session) = &self.session {
             session.expect(parts);
+        }
+    }
+
+    fn on_the_way(&self, node: &Cid, from: &Cid, names: &[String]) {
+        if let Ok(session) = &self.session {
+            session.on_the_way(node, from, names);
         }
     }
 }

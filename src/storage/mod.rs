@@ -40,6 +40,7 @@ use crate::{
     platform::Clock,
     remote::Remotes,
     tier::{Commit, GroupCommit, Root, StoredRoot, Tier},
+    unixfs::Path,
 };
 
 /// Largest page of a listing.
@@ -60,8 +61,8 @@ pub struct Storage {
     shared: Rc<Shared>,
 }
 
-/// What is below a root, or these bytes of a file.
-type Asked = (Cid, Option<Range<u64>>);
+/// What is below a root, or these bytes of the file that a path leads to.
+type Asked = (Path, Option<Range<u64>>);
 
 /// What the parts of one store share.
 struct Shared {
@@ -78,10 +79,10 @@ struct Shared {
 }
 
 impl Shared {
-    /// Blocks from here, and for what is below `root` from elsewhere, unless that must not be.
+    /// Blocks from here, and for what is below `path` from elsewhere, unless that must not be.
     fn source(
         self: &Rc<Self>,
-        root: Cid,
+        path: Path,
         range: Option<Range<u64>>,
         offline: bool,
         on_fetched: Option<OnFetched>,
@@ -89,10 +90,12 @@ impl Shared {
         let session = self.remotes(offline).map(|remotes| {
             let mut sessions = self.sessions.borrow_mut();
             sessions.retain(|_, session| session.strong_count() > 0);
-            let shared = sessions.get(&(root, range.clone())).and_then(Weak::upgrade);
+            let asked = (path, range);
+            let shared = sessions.get(&asked).and_then(Weak::upgrade);
             let session = shared.unwrap_or_else(|| {
-                let session = Rc::new(Session::new(self.clone(), remotes, root, range.clone()));
-                sessions.insert((root, range), Rc::downgrade(&session));
+                let (path, range) = &asked;
+                let session = Rc::new(Session::new(self.clone(), remotes, *path.cid(), range.clone()));
+                sessions.insert(asked, Rc::downgrade(&session));
                 session
             });
             session.listen(on_fetched);
@@ -164,9 +167,9 @@ impl Storage {
         Writer::new(self.shared.clone(), options)
     }
 
-    /// A whole file.
-    pub async fn retrieve(&self, cid: &Cid) -> Result<Bytes> {
-        let mut reader = self.reader(cid, ReadOptions::default()).await?;
+    /// A whole file, by its CID or by a path below one.
+    pub async fn retrieve(&self, path: impl Into<Path>) -> Result<Bytes> {
+        let mut reader = self.reader(path, ReadOptions::default()).await?;
         let Some(first) = reader.next().await? else { return Ok(Bytes::new()) };
         if reader.remaining() == 0 {
             return Ok(first);
@@ -184,14 +187,18 @@ impl Storage {
         Ok(whole.into())
     }
 
-    /// Starts reading a file, or a range of it. What is not held here is fetched, proven and kept.
-    pub async fn reader(&self, cid: &Cid, options: ReadOptions) -> Result<Reader> {
-        Reader::new(self.shared.clone(), *cid, options).await
+    /// Starts reading a file, or a range of it, by its CID or by a path below one. What is not held here is fetched, proven
+    /// and kept.
+    ///
+    /// A path that leads nowhere is [`Error::NotFound`], which the directories on the way prove, and one to a directory is
+    /// [`Error::Unsupported`].
+    pub async fn reader(&self, path: impl Into<Path>, options: ReadOptions) -> Result<Reader> {
+        Reader::new(self.shared.clone(), path.into(), options).await
     }
 
     /// What is known of a stored root.
     pub async fn stat(&self, cid: &Cid) -> Result<StoredRoot> {
-        self.shared.tier.root(cid).await?.ok_or(Error::NotFound(*cid))
+        self.shared.tier.root(cid).await?.ok_or(Error::NotFound(cid.into()))
     }
 
     /// At most `limit` stored roots in the order of their CIDs' text, after `after`.
@@ -263,7 +270,7 @@ impl Storage {
 
     /// A root for a DAG that has none; what of it is not here is fetched.
     async fn adopt(&self, cid: &Cid) -> Result<Root> {
-        let source = self.shared.source(*cid, None, false, None);
+        let source = self.shared.source(cid.into(), None, false, None);
         sweep::walk_all(&source, cid).await?;
         let size = match Codec::of(cid)? {
             Codec::Raw | Codec::DagPb => match self.reader(cid, ReadOptions::range(0, Some(0))).await {

@@ -45,7 +45,7 @@ impl Storage {
         let to = remotes.named(remote).ok_or_else(|| {
             Error::InvalidArgument(format!("{remote:?} is none of this store's remotes: {remotes:?}"))
         })?;
-        let source = shared.source(*cid, None, false, None);
+        let source = shared.source(cid.into(), None, false, None);
         let (mut pushed, mut batch, mut batch_bytes) = (Pushed::default(), Vec::<Block>::new(), 0);
         let mut seen = HashSet::from([*cid]);
         let mut stack = vec![*cid];

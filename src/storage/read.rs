@@ -12,7 +12,7 @@ use crate::{
     block::Cid,
     error::{Error, Result},
     tier::{Commit, Root},
-    unixfs::FileReader,
+    unixfs::{self, FileReader, Path},
 };
 
 /// What to read, and how.
@@ -48,10 +48,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(super) async fn new(shared: Rc<Shared>, cid: Cid, options: ReadOptions) -> Result<Self> {
+    pub(super) async fn new(shared: Rc<Shared>, path: Path, options: ReadOptions) -> Result<Self> {
         let ReadOptions { offset, length, offline, pin, on_fetched } = options;
         let end = length.map_or(u64::MAX, |length| offset.saturating_add(length));
-        let source = shared.source(cid, Some(offset..end), offline, on_fetched);
+        let source = shared.source(path.clone(), Some(offset..end), offline, on_fetched);
+        let cid = unixfs::resolve(&source, &path).await?;
+        source.session().into_iter().for_each(|session| session.found(&cid));
         let file = FileReader::open(source.clone(), cid, offset, length).await?;
         let whole = file.remaining() == file.size();
         if pin && !whole {
@@ -62,6 +64,11 @@ impl Reader {
             reader.settle().await?;
         }
         Ok(reader)
+    }
+
+    /// The file's own CID, whatever path led to it.
+    pub fn cid(&self) -> &Cid {
+        &self.cid
     }
 
     /// Bytes of the whole file, whatever the range.

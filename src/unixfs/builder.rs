@@ -113,10 +113,9 @@ impl FileBuilder {
     async fn node(&self, hasher: &dyn Hasher, children: &[Child]) -> Result<(Block, Child)> {
         let size = children.iter().map(|child| child.size).sum();
         let data = Data {
-            kind: Kind::File,
-            data: None,
             file_size: Some(size),
             block_sizes: children.iter().map(|child| child.size).collect(),
+            ..Data::new(Kind::File)
         };
         let link = |child: &Child| Link { cid: child.cid, name: Some(String::new()), tsize: Some(child.tsize) };
         let node = Node { links: children.iter().map(link).collect(), data: Some(data.encode().into()) };
@@ -134,11 +133,6 @@ impl FileBuilder {
 /// A dag-pb leaf, as Kubo makes it: of type file, its size stated, and no data field when empty.
 fn wrapped_leaf(chunk: Bytes) -> Vec<u8> {
     let size = chunk.len() as u64;
-    let data = Data {
-        kind: Kind::File,
-        data: (!chunk.is_empty()).then_some(chunk),
-        file_size: Some(size),
-        block_sizes: Vec::new(),
-    };
+    let data = Data { data: (!chunk.is_empty()).then_some(chunk), file_size: Some(size), ..Data::new(Kind::File) };
     Node { links: Vec::new(), data: Some(data.encode().into()) }.encode()
 }

@@ -36,31 +36,42 @@ pub struct Data {
     pub file_size: Option<u64>,
     /// Bytes of the file below each link.
     pub block_sizes: Vec<u64>,
+    /// Of a shard: the hash that places a name, by its multicodec number.
+    pub hash_type: Option<u64>,
+    /// Of a shard: how many buckets it has.
+    pub fanout: Option<u64>,
 }
 
 impl Data {
+    /// A message that says only what the node is.
+    pub const fn new(kind: Kind) -> Data {
+        Data { kind, data: None, file_size: None, block_sizes: Vec::new(), hash_type: None, fanout: None }
+    }
+
     /// Reads a message. Unknown fields are skipped, as protobuf has it.
     pub fn decode(message: &Bytes) -> Result<Data, Malformed> {
         let mut fields = Fields::of(message);
         let mut kind = None;
-        let (mut data, mut file_size, mut block_sizes) = (None, None, Vec::new());
+        let mut read = Data::new(Kind::Raw);
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 => {
                     let code = usize::try_from(value.varint()?).unwrap_or(usize::MAX);
                     kind = Some(*Kind::ALL.get(code).ok_or(Malformed("unknown UnixFS type"))?);
                 }
-                2 => data = Some(value.bytes()?),
-                3 => file_size = Some(value.varint()?),
+                2 => read.data = Some(value.bytes()?),
+                3 => read.file_size = Some(value.varint()?),
                 4 => match value {
-                    Value::Varint(size) => block_sizes.push(size),
+                    Value::Varint(size) => read.block_sizes.push(size),
                     _ => return Err(Malformed("the block sizes of a UnixFS node are packed")),
                 },
+                5 => read.hash_type = Some(value.varint()?),
+                6 => read.fanout = Some(value.varint()?),
                 _ => {}
             }
         }
-        let kind = kind.ok_or(Malformed("a UnixFS node has no type"))?;
-        Ok(Data { kind, data, file_size, block_sizes })
+        read.kind = kind.ok_or(Malformed("a UnixFS node has no type"))?;
+        Ok(read)
     }
 
     /// Writes the message in the order of its fields.
@@ -76,6 +87,12 @@ impl Data {
         }
         for size in &self.block_sizes {
             protobuf::put_varint_field(&mut out, 4, *size);
+        }
+        if let Some(hash_type) = self.hash_type {
+            protobuf::put_varint_field(&mut out, 5, hash_type);
+        }
+        if let Some(fanout) = self.fanout {
+            protobuf::put_varint_field(&mut out, 6, fanout);
         }
         out
     }

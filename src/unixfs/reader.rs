@@ -25,6 +25,10 @@ pub trait BlockSource {
 
     /// Told what will be asked for, in this order: subtrees and the bytes of the file that they hold.
     fn expect(&self, _parts: &[(Cid, Range<u64>)]) {}
+
+    /// Told that a path leads through `node`, which is found below `from` when `names` are followed there. Without names the
+    /// node is where it ends.
+    fn on_the_way(&self, _node: &Cid, _from: &Cid, _names: &[String]) {}
 }
 
 /// Blocks asked for at once.
@@ -237,7 +241,7 @@ fn malformed(cid: &Cid, detail: &str) -> Error {
     Error::Unsupported(format!("{cid} is no well-formed UnixFS file: {detail}"))
 }
 
-fn one(blocks: Vec<Block>, cid: &Cid) -> Result<Block> {
+pub(super) fn one(blocks: Vec<Block>, cid: &Cid) -> Result<Block> {
     blocks.into_iter().next().ok_or_else(|| Error::corrupt(*cid, "the source gave no block"))
 }
 

@@ -1,4 +1,5 @@
-// A trustless gateway over archives made by Kubo, for the tests: single blocks, and CARs in the order of the DAG.
+// A trustless gateway over archives made by Kubo, for the tests: single blocks, and CARs in the order of the DAG, also
+// along a path through directories.
 
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -43,7 +44,7 @@ function answer(request, response, blocks, state) {
   response.setHeader('access-control-allow-origin', '*');
   if (state.fault === 'status') return void response.writeHead(500).end();
   if (state.fault === 'silence') return;
-  const root = url.pathname.replace('/ipfs/', '');
+  const [root, ...names] = url.pathname.replace('/ipfs/', '').split('/').map(decodeURIComponent);
   if (root === 'bafkqaaa') return void response.writeHead(200, { 'content-type': 'application/vnd.ipld.raw' }).end();
   if (!blocks.has(root)) return void response.writeHead(404).end();
   if (url.searchParams.get('format') === 'raw') {
@@ -52,7 +53,7 @@ function answer(request, response, blocks, state) {
   response.writeHead(200, { 'content-type': 'application/vnd.ipld.car; version=1; order=dfs; dups=n' });
   response.write(Uint8Array.of(17, 0xa2, 0x65, ...Buffer.from('roots'), 0x80, 0x67, ...Buffer.from('version'), 1));
   const seen = new Set();
-  const send = (name) => {
+  const send = (name, whole = true) => {
     if (seen.has(name)) return;
     seen.add(name);
     const { cid, codec, bytes } = blocks.get(name);
@@ -60,9 +61,16 @@ function answer(request, response, blocks, state) {
     response.write(Uint8Array.from(prefix(cid.length + bytes.length)));
     response.write(cid);
     response.write(wrong ? bytes.map((byte) => byte ^ 1) : bytes);
-    if (codec === 0x70) for (const link of links(bytes)) send(text(link));
+    if (codec === 0x70 && whole) for (const { hash } of links(bytes)) send(text(hash));
   };
-  send(root);
+  let at = root;
+  for (const name of names) {
+    send(at, false);
+    const found = [...links(blocks.get(at).bytes)].find((link) => link.name === name);
+    if (found === undefined) return void response.end();
+    at = text(found.hash);
+  }
+  send(at);
   response.end();
 }
 
@@ -88,14 +96,19 @@ function text(cid) {
   return `b${groups.join('')}`;
 }
 
-/** The CIDs in a dag-pb node: field 2 is a link, of which field 1 is the hash. */
+/** The links of a dag-pb node: field 2 is a link, of which field 1 is the hash, and field 2 the name. */
 function* links(node) {
   for (let at = 0; at < node.length; ) {
     const tag = node[at++];
     const { value, end } = varint(node, at);
     if (tag >> 3 === 2) {
-      const length = varint(node, end + 1);
-      yield node.subarray(length.end, length.end + length.value);
+      const hash = varint(node, end + 1);
+      const behind = hash.end + hash.value;
+      const name = varint(node, behind + 1);
+      yield {
+        hash: node.subarray(hash.end, behind),
+        name: Buffer.from(node.subarray(name.end, name.end + name.value)).toString(),
+      };
     }
     at = tag & 2 ? end + value : end;
   }

@@ -67,8 +67,9 @@ const PAGE = `<!doctype html><meta charset="utf-8"><title>test</title><input typ
   window.sha = async (bytes) => [...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))].join();
   window.thrown = async (promise) => {
     try { await promise; } catch (error) {
-      const { name, code, message, cid, reason, needed, limit, attempts } = error;
-      return { name, code, message, cid, reason, needed, limit, attempts, typed: error instanceof kit.StorageError };
+      const { name, code, message, cid, path, reason, needed, limit, attempts } = error;
+      const typed = error instanceof kit.StorageError;
+      return { name, code, message, cid, path, reason, needed, limit, attempts, typed };
     }
   };
   window.ready = true;

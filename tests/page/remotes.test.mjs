@@ -49,6 +49,41 @@ test('a file that is not held comes from a gateway, and is kept', async () => {
   assert.equal(good.state.requests.filter((url) => url.includes('format=car')).length, 1);
 });
 
+test('a file in a directory comes by its path, with one request', async () => {
+  const page = await harness.page();
+  const root = good.roots[1];
+  good.state.requests = [];
+  const result = await page.evaluate(
+    async ({ url, root }) => {
+      const storage = await kit.openStorage({ name: 'path', remotes: [url] });
+      const same = indexedDB.cmp(await storage.retrieve(`${root}/b.bin`), rule(4096)) === 0;
+      const { blocks } = await storage.backendStatus();
+      const range = await storage.retrieve(`/ipfs/${root}/b.bin`, { offset: 7, length: 5, offline: true });
+      const streamed = await new Response(storage.stream(`ipfs://${root}/b%2Ebin`)).arrayBuffer();
+      const missing = await thrown(storage.retrieve(`${root}/none`));
+      const directory = await thrown(storage.retrieve(root));
+      const upwards = await thrown(storage.retrieve(`${root}/../b.bin`));
+      const offline = await thrown(storage.retrieve(`${root}/a.txt`, { offline: true }));
+      storage.close();
+      return { same, blocks, range: [...range], streamed: streamed.byteLength, missing, directory, upwards, offline };
+    },
+    { url: good.url, root },
+  );
+  assert.equal(result.same, true);
+  assert.equal(result.blocks, 2);
+  assert.deepEqual(result.range, [7, 8, 9, 10, 11].map((at) => (at * 31 + 7) % 256));
+  assert.equal(result.streamed, 4096);
+  const requests = good.state.requests.filter((url) => !url.includes('bafkqaaa'));
+  assert.equal(requests.length, 1);
+  assert.ok(requests[0].startsWith(`/ipfs/${root}/b.bin?format=car&dag-scope=entity&entity-bytes=0:*&`));
+  assert.deepEqual(
+    [result.missing.name, result.missing.cid, result.missing.path],
+    ['NotFoundError', root, `${root}/none`],
+  );
+  assert.deepEqual([result.directory.name, result.upwards.name], ['UnsupportedError', 'InvalidArgumentError']);
+  assert.equal(result.offline.name, 'NotAvailableOfflineError');
+});
+
 test('pinning a directory fetches all of it, with one request', async () => {
   const page = await harness.page();
   const cid = good.roots[1];

@@ -1,6 +1,7 @@
 import {
   getStorage,
   NotAvailableOfflineError,
+  NotFoundError,
   openStorage,
   QuotaExceededError,
   resetStorage,
@@ -30,6 +31,7 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   }
   const many: FileInfo[] = await storage.storeMany([{ data: 'a', filename: 'a.txt' }]);
   const bytes: Uint8Array = await storage.retrieve(info.cid, { offset: 1, length: 2 });
+  await storage.retrieve(`${info.cid}/a/b.txt`);
   const streamed: ReadableStream<Uint8Array> = storage.stream({ toString: () => info.cid });
   for await (const entry of storage.files()) console.log(entry.filename?.length, entry.profile);
   const { files, next } = await storage.listFiles('/', { limit: 5 });
@@ -39,6 +41,7 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
     await storage.delete(info.cid);
   } catch (error) {
     if (error instanceof QuotaExceededError) console.log(error.needed + error.limit);
+    if (error instanceof NotFoundError) console.log(error.cid, error.path);
     if (error instanceof NotAvailableOfflineError) console.log(error.cid, error.reason);
     if (error instanceof StorageError && error.code === 'denied') await storage.unpin(info.cid);
   }

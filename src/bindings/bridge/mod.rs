@@ -103,7 +103,7 @@ impl GuestConnection for Connected {
         let body = async move {
             let scope =
                 wanted.bytes.map_or(Scope::All, |bytes| Scope::Bytes(bytes.first..bytes.last.saturating_add(1)));
-            let wanted = Wanted { cid: parse(&wanted.cid)?, scope };
+            let wanted = Wanted { cid: parse(&wanted.cid)?, path: wanted.path, scope };
             remote.car(&wanted).await
         };
         let pieces = stream::once(body).flat_map(|body| match body {

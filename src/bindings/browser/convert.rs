@@ -119,6 +119,8 @@ pub struct Thrown {
     #[serde(skip_serializing_if = "Option::is_none")]
     cid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     needed: Option<u64>,
@@ -269,7 +271,10 @@ impl From<Error> for Thrown {
     fn from(error: Error) -> Self {
         let thrown = Thrown { code: error.code(), message: error.to_string(), ..Thrown::default() };
         match error {
-            Error::NotFound(cid) | Error::Integrity(cid) => Thrown { cid: Some(cid.to_string()), ..thrown },
+            Error::NotFound(path) => {
+                Thrown { cid: Some(path.cid().to_string()), path: Some(path.to_string()), ..thrown }
+            }
+            Error::Integrity(cid) => Thrown { cid: Some(cid.to_string()), ..thrown },
             Error::NotAvailableOffline { cid, reason } => {
                 Thrown { cid: Some(cid.to_string()), reason: Some(reason.name()), ..thrown }
             }

@@ -19,6 +19,7 @@ use crate::{
     platform::browser::{BrowserClock, BrowserHasher, buffers},
     storage::{self, ReadOptions, Storage},
     tier::IdbTier,
+    unixfs::Path,
 };
 
 type Outcome<T> = Result<T, JsValue>;
@@ -92,12 +93,12 @@ impl Engine {
         Ok(Writer { writer: Rc::new(Mutex::new(writer)) })
     }
 
-    /// Starts reading a file.
-    pub async fn reader(&self, cid: String, offset: f64, length: Option<f64>, offline: bool) -> Outcome<Reader> {
-        let cid = block::parse(&cid).map_err(Thrown::from)?;
+    /// Starts reading a file, by its CID or by a path below one.
+    pub async fn reader(&self, path: String, offset: f64, length: Option<f64>, offline: bool) -> Outcome<Reader> {
+        let path = Path::parse(&path).map_err(Thrown::from)?;
         let length = length.map(|length| length as u64);
         let options = ReadOptions { offline, ..ReadOptions::range(offset as u64, length) };
-        let reader = self.storage.reader(&cid, options).await.map_err(Thrown::from)?;
+        let reader = self.storage.reader(path, options).await.map_err(Thrown::from)?;
         Ok(Reader {
             size: reader.size() as f64,
             remaining: reader.remaining() as f64,

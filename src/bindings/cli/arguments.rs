@@ -22,7 +22,8 @@ Commands:
                          unixfs-v1-2025 (default) or unixfs-v0-2015
       --pin              pin what is stored
       --name NAME        list it under this name (one FILE only; default: the file's own)
-  retrieve CID         write a file to standard output
+  retrieve PATH        write a file to standard output; PATH is a CID, or a path
+                       below one: CID/a/b.txt
       -o, --output FILE  write it there instead
       --offset N         from byte N
       --length N         at most N bytes
@@ -77,7 +78,7 @@ pub struct Store {
 
 pub enum Command {
     Store { files: Vec<String>, pin: bool, name: Option<String> },
-    Retrieve { cid: String, output: Option<String>, options: ReadOptions },
+    Retrieve { path: String, output: Option<String>, options: ReadOptions },
     Push { cid: String, remote: String, pin: bool },
     List,
     Stat { cid: String },
@@ -173,7 +174,7 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
             Command::Store { files, pin: given.pin, name: given.name }
         }
         "retrieve" => Command::Retrieve {
-            cid: one(given.values)?,
+            path: one(given.values)?,
             output: given.output,
             options: ReadOptions {
                 offline: given.offline,

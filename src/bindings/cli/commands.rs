@@ -18,6 +18,7 @@ use crate::{
     },
     storage::{MAX_PAGE, PushOptions, ReadOptions, Storage, StoreOptions},
     tier::StoredRoot,
+    unixfs::Path,
 };
 
 /// Read from a file, or from standard input, at a time.
@@ -30,7 +31,7 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
         Command::Store { files, pin, name } => {
             files.iter().try_for_each(|file| store_one(&storage, file, pin, name.clone(), output))
         }
-        Command::Retrieve { cid, output: to, options } => retrieve(&storage, &block::parse(&cid)?, to, options, output),
+        Command::Retrieve { path, output: to, options } => retrieve(&storage, Path::parse(&path)?, to, options, output),
         Command::Push { cid, remote, pin } => push(&storage, &block::parse(&cid)?, &remote, pin, output),
         Command::List => list(&storage, output),
         Command::Stat { cid } => {
@@ -85,9 +86,9 @@ fn store_one(storage: &Storage, file: &str, pin: bool, name: Option<String>, out
     output.line(object(&stored), format!("{} {label}", stored.root.cid).trim_end())
 }
 
-fn retrieve(storage: &Storage, cid: &Cid, to: Option<String>, options: ReadOptions, output: &Output) -> Result<()> {
-    let mut reader = wait(storage.reader(cid, options))?;
-    let total = reader.remaining();
+fn retrieve(storage: &Storage, path: Path, to: Option<String>, options: ReadOptions, output: &Output) -> Result<()> {
+    let mut reader = wait(storage.reader(path, options))?;
+    let (cid, total) = (*reader.cid(), reader.remaining());
     let mut done = 0;
     let mut copy = |take: &mut dyn FnMut(u64, &Bytes) -> Result<()>| -> Result<()> {
         while let Some(bytes) = wait(reader.next())? {

@@ -163,7 +163,7 @@ impl From<error::Error> for wit::Error {
         match error {
             E::InvalidCid { reason } => wit::Error::InvalidCid(reason),
             E::InvalidArgument(problem) => wit::Error::InvalidArgument(problem),
-            E::NotFound(cid) => wit::Error::NotFound(cid.to_string()),
+            E::NotFound(path) => wit::Error::NotFound(path.to_string()),
             E::NotAvailableOffline { cid, reason } => {
                 wit::Error::NotAvailableOffline(wit::Offline { cid: cid.to_string(), reason: reason.into() })
             }

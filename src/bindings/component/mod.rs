@@ -37,6 +37,7 @@ use crate::{
     block, error,
     platform::wasi::run,
     storage::{self, PushOptions, Storage},
+    unixfs::Path,
 };
 
 /// Most bytes that a call returns in one piece: hosts bound it, wasmtime to 128 MiB by default, and trap over that.
@@ -86,10 +87,10 @@ impl GuestHandle for OpenStore {
         Ok(Writer::new(OpenWriter(RefCell::new(writer))))
     }
 
-    fn retrieve(&self, cid: String, options: ReadOptions) -> Result<Vec<u8>, Error> {
-        let cid = block::parse(&cid)?;
+    fn retrieve(&self, path: String, options: ReadOptions) -> Result<Vec<u8>, Error> {
+        let path = Path::parse(&path)?;
         Ok(run(async {
-            let mut reader = self.0.reader(&cid, convert::read_options(&options)).await?;
+            let mut reader = self.0.reader(path, convert::read_options(&options)).await?;
             let size = reader.remaining();
             if size > MAX_RETRIEVED {
                 let message = format!("{size} bytes in one piece; over {MAX_RETRIEVED} bytes take open-reader");
@@ -103,9 +104,9 @@ impl GuestHandle for OpenStore {
         })?)
     }
 
-    fn open_reader(&self, cid: String, options: ReadOptions) -> Result<Reader, Error> {
-        let cid = block::parse(&cid)?;
-        let reader = run(self.0.reader(&cid, convert::read_options(&options)))?;
+    fn open_reader(&self, path: String, options: ReadOptions) -> Result<Reader, Error> {
+        let path = Path::parse(&path)?;
+        let reader = run(self.0.reader(path, convert::read_options(&options)))?;
         Ok(Reader::new(OpenReader(RefCell::new(Reading { reader, rest: Bytes::new() }))))
     }
 

@@ -121,6 +121,9 @@ fn retrieve_gives_the_bytes_back() {
     assert!(range.success && range.output == data[1_048_000..3_048_000]);
     let past = shell.try_run(&["retrieve", cid, "--offset", "99999999"]);
     assert!(past.success && past.output.is_empty());
+    let by_path = shell.try_run(&["retrieve", &format!("/ipfs/{cid}")]);
+    assert!(by_path.success && by_path.output == data);
+    assert_eq!(shell.error_code(&["retrieve", &format!("{cid}/x")]), "not-found");
 
     // Over a longer file that is there.
     shell.file("back", &[0; 6 * MIB]);

@@ -17,9 +17,6 @@ fn invalid_cids() -> Vec<(&'static str, String)> {
         ("empty", String::new()),
         ("a path upwards", "../x".into()),
         ("a path from the root", "/etc/passwd".into()),
-        ("an IPFS path", format!("/ipfs/{HELLO}")),
-        ("an IPFS address", format!("ipfs://{HELLO}")),
-        ("a path below it", format!("{HELLO}/x")),
         ("overlong", "a".repeat(2000)),
         ("overlong, beginning as one", format!("b{}", "a".repeat(2000))),
         ("overlong by its zeros", format!("{HELLO}{}", "a".repeat(2000))),
@@ -52,6 +49,15 @@ fn invalid_cids() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// What only `retrieve` and `open-reader` take.
+fn paths() -> Vec<(&'static str, String)> {
+    vec![
+        ("an IPFS path", format!("/ipfs/{HELLO}")),
+        ("an IPFS address", format!("ipfs://{HELLO}")),
+        ("a path below it", format!("{HELLO}/x")),
+    ]
+}
+
 #[test]
 fn every_verb_refuses_every_invalid_cid() {
     type Verb = fn(&mut Plugin, &str) -> Result<(), Error>;
@@ -69,7 +75,8 @@ fn every_verb_refuses_every_invalid_cid() {
     let mut plugin = Plugin::open(folder.path());
     plugin.store(b"hello world", &plain()).unwrap();
     let mut taken = Vec::new();
-    for (what, text) in invalid_cids() {
+    let texts = invalid_cids().into_iter().map(|(what, text)| (what, text, &verbs[..]));
+    for (what, text, verbs) in texts.chain(paths().into_iter().map(|(what, text)| (what, text, &verbs[2..]))) {
         for (name, verb) in verbs {
             match verb(&mut plugin, &text) {
                 Err(Error::InvalidCid(why)) => assert!(!why.is_empty(), "{name} of {what} does not say why"),
@@ -80,6 +87,24 @@ fn every_verb_refuses_every_invalid_cid() {
     assert!(taken.is_empty(), "{}", taken.join("\n"));
     assert_eq!(plugin.list().len(), 1);
     assert!(plugin.exists(HELLO).unwrap(), "the CID that the table varies is valid");
+}
+
+#[test]
+fn files_are_read_by_path() {
+    let folder = TempDir::new().unwrap();
+    let mut plugin = Plugin::open(folder.path());
+    plugin.store(b"hello world", &plain()).unwrap();
+    for path in [HELLO.to_owned(), format!("/ipfs/{HELLO}"), format!("ipfs://{HELLO}/"), format!("{HELLO}//")] {
+        assert_eq!(plugin.retrieve(&path).unwrap(), b"hello world", "{path}");
+        assert!(plugin.open_reader(&path, whole()).is_ok(), "{path}");
+    }
+    // A file has nothing below it.
+    let below = format!("{HELLO}/x/y");
+    assert_error!(plugin.retrieve(&format!("/ipfs/{below}")), Error::NotFound(which) if which == below);
+    for wrong in [format!("{HELLO}/.."), format!("{HELLO}/./x"), format!("ipfs://{HELLO}/%2e%2e")] {
+        assert_error!(plugin.retrieve(&wrong), Error::InvalidArgument(_));
+        assert_error!(plugin.open_reader(&wrong, whole()), Error::InvalidArgument(_));
+    }
 }
 
 fn reason_with(environment: &[(&str, &str)], options: &OpenOptions) -> OfflineReason {

@@ -10,6 +10,12 @@
 /** A CID as text, or any object whose `toString` gives it. */
 export type CidLike = string | { toString(): string };
 
+/**
+ * A CID, or a path below one: `CID/a/b.txt`, `/ipfs/CID/a/b.txt` or `ipfs://CID/a/b.txt`. Names are taken as they are; only
+ * in an `ipfs://` address are they percent-decoded.
+ */
+export type PathLike = CidLike;
+
 /** How a file becomes a DAG of blocks, and so which CID it gets (IPIP-499). */
 export type Profile = 'unixfs-v1-2025' | 'unixfs-v0-2015';
 
@@ -179,11 +185,14 @@ export class Storage {
     options?: { signal?: AbortSignal },
   ): Promise<FileInfo[]>;
 
-  /** A file, or a range of it, in memory. */
-  retrieve(cid: CidLike, options?: RangeOptions & CallOptions): Promise<Uint8Array>;
+  /**
+   * A file, or a range of it, in memory. NotFoundError if there is nothing at this path, UnsupportedError if there is a
+   * directory, DeniedError if a symbolic link leads out of it.
+   */
+  retrieve(path: PathLike, options?: RangeOptions & CallOptions): Promise<Uint8Array>;
 
   /** A file, or a range of it, block by block. */
-  stream(cid: CidLike, options?: RangeOptions & CallOptions): ReadableStream<Uint8Array>;
+  stream(path: PathLike, options?: RangeOptions & CallOptions): ReadableStream<Uint8Array>;
 
   /** What is known of a stored root; rejects with NotFoundError if there is none. */
   stat(cid: CidLike): Promise<FileInfo>;
@@ -275,9 +284,12 @@ export class StorageError extends Error {
 export class InvalidCidError extends StorageError {}
 /** An option or argument is out of its range. */
 export class InvalidArgumentError extends StorageError {}
-/** The store has no such root. */
+/** The store has no such root, or there is nothing at this path: its directories say so. */
 export class NotFoundError extends StorageError {
+  /** The CID, or the one at which the path begins. */
   readonly cid: string;
+  /** The path, which for a root is its CID. */
+  readonly path: string;
 }
 /** It is not held locally, and this storage may not use the network. */
 export class NotAvailableOfflineError extends StorageError {

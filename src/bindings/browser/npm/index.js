@@ -99,17 +99,17 @@ export class Storage {
     return call(this.#open().storeMany(pairs));
   }
 
-  async retrieve(cid, options) {
+  async retrieve(path, options) {
     let whole;
-    for await (const { piece, done, total } of this.#read(cid, options)) {
+    for await (const { piece, done, total } of this.#read(path, options)) {
       whole ??= new Uint8Array(total);
       whole.set(piece, done - piece.length);
     }
     return whole;
   }
 
-  stream(cid, options) {
-    const source = this.#read(cid, options);
+  stream(path, options) {
+    const source = this.#read(path, options);
     return new ReadableStream(
       {
         start: () => source.next(),
@@ -211,7 +211,7 @@ export class Storage {
   }
 
   /** The pieces of a file, and how far each reaches. The first is empty, and says that the file is open. */
-  async *#read(cid, { signal, onProgress, offset = 0, length, offline = false } = {}) {
+  async *#read(path, { signal, onProgress, offset = 0, length, offline = false } = {}) {
     signal?.throwIfAborted();
     for (const value of [offset, length ?? 0]) {
       if (!Number.isSafeInteger(value) || value < 0) {
@@ -220,7 +220,7 @@ export class Storage {
         });
       }
     }
-    const opening = call(this.#open().reader(text(cid), offset, length, Boolean(offline)));
+    const opening = call(this.#open().reader(text(path), offset, length, Boolean(offline)));
     let reading;
     try {
       const reader = await abortable(opening, signal);
@@ -241,7 +241,7 @@ export class Storage {
   }
 }
 
-/** A CID as text, whatever object it comes in: those of other IPFS libraries have a toString. */
+/** A CID or path as text, whatever object it comes in: those of other IPFS libraries have a toString. */
 function text(cid) {
   return String(cid);
 }

@@ -1,0 +1,211 @@
+//! Finds what a path leads to: names in directories, in one node or in shards, and symbolic links.
+
+use std::collections::VecDeque;
+
+use super::{
+    data::{Data, Kind},
+    path::{MAX_PATH_BYTES, MAX_PATH_NAMES, Path},
+    reader::{BlockSource, one},
+};
+use crate::{
+    block::{Cid, Codec},
+    dag::pb::{Link, Node},
+    error::{Error, Result},
+};
+
+/// The hash that places names in shards (multicodec murmur3-x64-64), the one in use.
+const MURMUR3: u64 = 0x22;
+
+/// Buckets of a shard: powers of two in these bounds (UnixFS specification). Kubo and Helia make 256; more than 1,024 have
+/// been used to exhaust readers' memory (CVE-2023-23625).
+const FANOUTS: std::ops::RangeInclusive<u64> = 8..=1024;
+
+/// Most symbolic links on the way, as many as operating systems follow or fewer: a loop ends here.
+const MAX_SYMLINKS: usize = 32;
+
+/// A node on the way.
+enum Entry {
+    File,
+    /// All names in one node.
+    Directory(Vec<Link>),
+    Shard(Shard),
+    /// A symbolic link, and where it points.
+    Symlink(String),
+}
+
+/// A part of a directory that is too large for one node.
+struct Shard {
+    links: Vec<Link>,
+    /// Bits of a name's hash that choose the bucket.
+    bits: u32,
+    /// Hexadecimal digits of the bucket in front of each name.
+    digits: usize,
+}
+
+/// What a path leads to, a directory perhaps. A plain CID leads to itself, and nothing is read for it.
+///
+/// Symbolic links are followed, also at the end; one that leads out of the path's CID is [`Error::Denied`]. What is missing
+/// is [`Error::NotFound`], and proven to be so by the directory.
+pub async fn resolve(source: &dyn BlockSource, path: &Path) -> Result<Cid> {
+    if path.names().is_empty() {
+        return Ok(*path.cid());
+    }
+    let nothing = || Error::NotFound(path.clone());
+    let mut way = vec![*path.cid()];
+    let mut rest: VecDeque<String> = path.names().iter().cloned().collect();
+    let mut symlinks = 0;
+    while let Some(here) = way.last().copied() {
+        hint(source, &here, &here, rest.make_contiguous());
+        match Entry::read(source, &here).await? {
+            Entry::Symlink(target) => {
+                way.pop();
+                symlinks += 1;
+                if symlinks > MAX_SYMLINKS {
+                    return Err(Error::Unsupported(format!("{path}: more than {MAX_SYMLINKS} symbolic links")));
+                }
+                follow(path, &target, &mut rest)?;
+            }
+            Entry::File if rest.is_empty() => return Ok(here),
+            Entry::File => return Err(nothing()),
+            directory => match rest.front().map(String::as_str) {
+                None => return Ok(here),
+                Some("..") => {
+                    way.pop();
+                    rest.pop_front();
+                }
+                Some(_) => {
+                    let found = directory.find(source, &here, rest.make_contiguous()).await?;
+                    way.push(found.ok_or_else(nothing)?);
+                    rest.pop_front();
+                }
+            },
+        }
+    }
+    Err(Error::Denied(format!("{path}: a symbolic link leads out of {}", path.cid())))
+}
+
+/// Puts the names of a link's target before the rest.
+fn follow(path: &Path, target: &str, rest: &mut VecDeque<String>) -> Result<()> {
+    if target.starts_with('/') {
+        return Err(Error::Denied(format!("{path}: a symbolic link leads out of {}, to {target:?}", path.cid())));
+    }
+    let names = target.split('/').filter(|name| !matches!(*name, "" | "."));
+    if target.len() > MAX_PATH_BYTES || names.clone().count() + rest.len() > MAX_PATH_NAMES {
+        return Err(Error::Unsupported(format!("{path}: a symbolic link makes it too long")));
+    }
+    names.rev().for_each(|name| rest.push_front(name.to_owned()));
+    Ok(())
+}
+
+/// Tells the source where this leads, as long as it leads downwards.
+fn hint(source: &dyn BlockSource, node: &Cid, from: &Cid, names: &[String]) {
+    if !names.iter().any(|name| name == "..") {
+        source.on_the_way(node, from, names);
+    }
+}
+
+impl Entry {
+    async fn read(source: &dyn BlockSource, cid: &Cid) -> Result<Entry> {
+        match Codec::of(cid)? {
+            Codec::Raw => return Ok(Entry::File),
+            Codec::DagPb => {}
+            Codec::DagCbor | Codec::DagJson => {
+                return Err(Error::Unsupported(format!("{cid} is no file or directory but a value of linked data")));
+            }
+        }
+        let block = one(source.blocks(&[*cid]).await?, cid)?;
+        let refused = |detail: &str| malformed(cid, detail);
+        let node = Node::decode(block.bytes()).map_err(|wrong| refused(wrong.0))?;
+        let message = node.data.ok_or_else(|| refused("a dag-pb node without UnixFS data"))?;
+        let data = Data::decode(&message).map_err(|wrong| refused(wrong.0))?;
+        match data.kind {
+            Kind::File | Kind::Raw => Ok(Entry::File),
+            Kind::Directory => Ok(Entry::Directory(node.links)),
+            Kind::HamtShard => Shard::of(node.links, &data).map(Entry::Shard).map_err(refused),
+            Kind::Symlink => {
+                let target = data.data.unwrap_or_default().to_vec();
+                String::from_utf8(target).map(Entry::Symlink).map_err(|_| refused("its target is not UTF-8"))
+            }
+            Kind::Metadata => Err(Error::Unsupported(format!("{cid} is metadata"))),
+        }
+    }
+
+    /// What the first of `names` leads to in this directory.
+    async fn find(self, source: &dyn BlockSource, directory: &Cid, names: &[String]) -> Result<Option<Cid>> {
+        let Some(name) = names.first() else { return Ok(None) };
+        let named = |link: &Link| link.name.as_deref() == Some(name);
+        let mut shard = match self {
+            // Of two links with one name the first counts, so that all readers find the same.
+            Entry::Directory(links) => return Ok(links.into_iter().find(named).map(|link| link.cid)),
+            Entry::Shard(shard) => shard,
+            Entry::File | Entry::Symlink(_) => return Ok(None),
+        };
+        let (mut hash, _) = mur3::murmurhash3_x64_128(name.as_bytes(), 0);
+        let (bits, mut left) = (shard.bits, u64::BITS);
+        loop {
+            // From the highest bits of the hash down, as many levels as it has bits for.
+            left = left.checked_sub(bits).ok_or_else(|| malformed(directory, "its shards are deeper than any hash"))?;
+            let bucket = hash >> (u64::BITS - bits);
+            hash <<= bits;
+            let Some(link) = shard.bucket(bucket) else { return Ok(None) };
+            match link.name.as_deref().and_then(|text| text.get(shard.digits..)).unwrap_or_default() {
+                "" => {}
+                entry => return Ok((entry == name).then_some(link.cid)),
+            }
+            let below = link.cid;
+            hint(source, &below, directory, names);
+            shard = match Entry::read(source, &below).await? {
+                Entry::Shard(shard) if shard.bits == bits => shard,
+                _ => return Err(malformed(&below, "it is no shard like the one above it")),
+            };
+        }
+    }
+}
+
+impl Shard {
+    /// A shard, its bit field proven to fit its links: else two readers could find two things.
+    fn of(links: Vec<Link>, data: &Data) -> Result<Shard, &'static str> {
+        if data.hash_type != Some(MURMUR3) {
+            return Err("a shard's hash is not murmur3-x64-64");
+        }
+        let fanout = data.fanout.filter(|fanout| FANOUTS.contains(fanout) && fanout.is_power_of_two());
+        let fanout = fanout.ok_or("a shard's fanout is not a power of two from 8 to 1024")?;
+        let bits = fanout.ilog2();
+        let shard = Shard { links, bits, digits: bits.div_ceil(4) as usize };
+        // The last byte holds the first buckets; zeros in front may be left out.
+        let field = data.data.as_deref().unwrap_or_default();
+        if field.len() as u64 > fanout / 8 {
+            return Err("a shard's bit field is longer than its fanout");
+        }
+        let mut unseen = field.to_vec();
+        unseen.reverse();
+        for link in &shard.links {
+            let bucket = shard.bucket_of(link).ok_or("the name of a shard's link does not begin with its bucket")?;
+            let bit = 1 << (bucket % 8);
+            match unseen.get_mut(bucket as usize / 8) {
+                Some(byte) if *byte & bit != 0 => *byte ^= bit,
+                _ => return Err("a shard's bit field does not have its links"),
+            }
+        }
+        if unseen.iter().any(|byte| *byte != 0) {
+            return Err("a shard's bit field has more than its links");
+        }
+        Ok(shard)
+    }
+
+    fn bucket(&self, bucket: u64) -> Option<&Link> {
+        self.links.iter().find(|link| self.bucket_of(link) == Some(bucket))
+    }
+
+    /// The bucket that a link's name begins with.
+    fn bucket_of(&self, link: &Link) -> Option<u64> {
+        let digits = link.name.as_deref()?.get(..self.digits)?;
+        let upper = digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'A'..=b'F'));
+        u64::from_str_radix(digits, 16).ok().filter(|bucket| upper && *bucket < 1 << self.bits)
+    }
+}
+
+/// Verified bytes that are no directory as UnixFS has it: nothing is damaged here, it was made like that.
+fn malformed(cid: &Cid, detail: &str) -> Error {
+    Error::Unsupported(format!("{cid} is no well-formed UnixFS directory: {detail}"))
+}
