@@ -18,5 +18,5 @@ pub mod unixfs;
 
 pub use block::{Block, Cid};
 pub use error::{Error, OfflineReason, Result};
-pub use storage::{OpenOptions, Storage, StoreOptions};
+pub use storage::{OpenOptions, PinOptions, Storage, StoreOptions};
 pub use unixfs::Path;

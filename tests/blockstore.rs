@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_executor::block_on;
 use ipfs_kit_storage::{
-    Cid, Error, OfflineReason, OpenOptions, Storage, StoreOptions,
+    Cid, Error, OfflineReason, OpenOptions, PinOptions, Storage, StoreOptions,
     block::{self, Block, Codec},
     hash::{CpuHasher, HashFunction},
     platform::{Network, http::Body, native::SystemClock},
@@ -230,7 +230,7 @@ fn deleting_a_file_takes_its_blocks_along_unless_another_root_has_them() {
         let blocks = some(3).await;
         storage.put_blocks(blocks.clone()).await.unwrap();
         let root = storage.store(file(3).await, tiny_chunks()).await.unwrap().root.cid;
-        storage.pin(&blocks[1].0).await.unwrap();
+        storage.pin(&blocks[1].0, PinOptions::default()).await.unwrap();
         storage.delete(&root).await.unwrap();
         assert_eq!(held(&storage, &blocks).await, 1);
     });

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use futures_executor::block_on;
 use ipfs_kit_storage::{
-    Cid, Error, OfflineReason, OpenOptions, Storage, StoreOptions,
+    Cid, Error, OfflineReason, OpenOptions, PinOptions, Storage, StoreOptions,
     block::{self, Codec},
     hash::CpuHasher,
     platform::http::Http,
@@ -37,7 +37,7 @@ fn a_file_comes_with_one_request_and_is_kept() {
         world.time.online.set(false);
         assert_eq!(world.storage.retrieve(&cid).await.unwrap(), data);
         assert_eq!(world.requests().len(), 1);
-        world.storage.pin(&cid).await.unwrap();
+        world.storage.pin(&cid, PinOptions::default()).await.unwrap();
         world.storage.unpin(&cid).await.unwrap();
         world.storage.delete(&cid).await.unwrap();
         assert_eq!(world.tier.usage().await.unwrap().blocks, 0);
@@ -92,7 +92,7 @@ fn pinning_fetches_all_of_it() {
     block_on(async {
         let world = world(1, OpenOptions::default());
         let cid = world.everywhere(&noise(4, 400_000), small()).await;
-        world.storage.pin(&cid).await.unwrap();
+        world.storage.pin(&cid, PinOptions::default()).await.unwrap();
         assert!(world.storage.stat(&cid).await.unwrap().pinned);
         assert_eq!(world.requests().len(), 1, "{:?}", world.requests());
         world.time.online.set(false);

@@ -6,7 +6,7 @@ use std::{rc::Rc, task::Poll};
 use bytes::Bytes;
 use futures_executor::block_on;
 use ipfs_kit_storage::{
-    Error, OfflineReason, OpenOptions, Storage, StoreOptions,
+    Error, OfflineReason, OpenOptions, PinOptions, Storage, StoreOptions,
     block::{self, Block, Codec},
     hash::{CpuHasher, Digest, HashFunction, Hasher},
     platform::native::{NativeDirectory, SystemClock},
@@ -140,7 +140,7 @@ fn a_held_block_can_be_pinned_as_a_root_of_its_own() {
         let leaf = storage.store(Bytes::from(noise(7, 1 << 20)), StoreOptions::default()).await.unwrap().root.cid;
         storage.delete(&leaf).await.unwrap();
         assert!(storage.exists(&leaf).await.unwrap(), "it is a leaf of the other file");
-        storage.pin(&leaf).await.unwrap();
+        storage.pin(&leaf, PinOptions::default()).await.unwrap();
         storage.delete(&cid).await.unwrap();
         assert_eq!(storage.stat(&leaf).await.unwrap().root.size, 1 << 20);
         assert_eq!(blocks(&storage).await, 1);
@@ -156,7 +156,7 @@ fn what_is_not_held_fails_at_once_with_the_reason() {
                 over(Rc::new(MemoryTier::new()), OpenOptions { offline: Some(reason), ..OpenOptions::default() });
             let expected = Error::NotAvailableOffline { cid: absent, reason };
             assert_eq!(storage.retrieve(&absent).await.unwrap_err(), expected);
-            assert_eq!(storage.pin(&absent).await.unwrap_err(), expected);
+            assert_eq!(storage.pin(&absent, PinOptions::default()).await.unwrap_err(), expected);
             assert_eq!(storage.delete(&absent).await.unwrap_err(), Error::NotFound(absent.into()));
             assert!(!storage.exists(&absent).await.unwrap());
             assert!(!storage.is_available());
@@ -240,7 +240,7 @@ fn pinning_asks_the_tier_and_not_the_cache() {
         let drop_blocks = vec![block::key(&stored).unwrap()];
         tier.commit(Commit { drop_roots: vec![stored], drop_blocks, ..Commit::default() }).await.unwrap();
         assert!(storage.retrieve(&stored).await.is_ok());
-        let refused = storage.pin(&stored).await;
+        let refused = storage.pin(&stored, PinOptions::default()).await;
         assert!(matches!(refused, Err(Error::NotAvailableOffline { cid, .. }) if cid == stored), "{refused:?}");
     });
 }

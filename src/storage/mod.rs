@@ -27,7 +27,7 @@ use self::{
 };
 pub use self::{
     fetch::{Fetched, OnFetched},
-    options::{CacheConfig, EvictionPolicy, OpenOptions, StoreOptions, Verification},
+    options::{CacheConfig, EvictionPolicy, OpenOptions, PinOptions, StoreOptions, Verification},
     push::{OnPushed, PushOptions, Pushed},
     read::{ReadOptions, Reader},
     status::{BackendReport, BackendState, Status},
@@ -236,13 +236,27 @@ impl Storage {
     }
 
     /// Pins a root and everything it reaches; what is no stored root becomes one, fetched where it is not held.
-    pub async fn pin(&self, cid: &Cid) -> Result<()> {
-        let _roots = self.shared.roots.lock().await;
-        let mut commit = Commit { pin: vec![*cid], durability: self.shared.options.durability, ..Commit::default() };
-        if self.shared.tier.root(cid).await?.is_none() {
-            commit.set_roots = vec![self.adopt(cid).await?];
+    pub async fn pin(&self, cid: &Cid, options: PinOptions) -> Result<()> {
+        let shared = &self.shared;
+        // Until it is a root nothing may sweep what of it is held. Others may delete and pin while it is fetched.
+        let open = sweep::enter(shared).await;
+        loop {
+            let adopted = match shared.tier.root(cid).await? {
+                Some(_) => None,
+                None => Some(self.adopt(cid, options.clone()).await?),
+            };
+            let _roots = shared.roots.lock().await;
+            if adopted.is_none() && shared.tier.root(cid).await?.is_none() {
+                // It has been deleted meanwhile.
+                continue;
+            }
+            let set_roots = adopted.into_iter().collect();
+            let durability = shared.options.durability;
+            shared.blocks.commit(Commit { set_roots, pin: vec![*cid], durability, ..Commit::default() }).await?;
+            break;
         }
-        self.shared.blocks.commit(commit).await.map(drop)
+        sweep::leave(open).await;
+        Ok(())
     }
 
     /// Takes the pin away; the data stays.
@@ -269,11 +283,13 @@ impl Storage {
     }
 
     /// A root for a DAG that has none; what of it is not here is fetched.
-    async fn adopt(&self, cid: &Cid) -> Result<Root> {
-        let source = self.shared.source(cid.into(), None, false, None);
+    async fn adopt(&self, cid: &Cid, options: PinOptions) -> Result<Root> {
+        let PinOptions { offline, on_fetched } = options;
+        let source = self.shared.source(cid.into(), None, offline, on_fetched);
         sweep::walk_all(&source, cid).await?;
+        let root = ReadOptions { offline, ..ReadOptions::range(0, Some(0)) };
         let size = match Codec::of(cid)? {
-            Codec::Raw | Codec::DagPb => match self.reader(cid, ReadOptions::range(0, Some(0))).await {
+            Codec::Raw | Codec::DagPb => match self.reader(cid, root).await {
                 Ok(reader) => reader.size(),
                 Err(Error::Unsupported(_)) => 0,
                 Err(error) => return Err(error),

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::OnFetched;
 use crate::{
     error::{Error, OfflineReason, Result},
     remote::Remotes,
@@ -80,6 +81,15 @@ impl StoreOptions {
         self.layout.map(Layout::check).transpose()?;
         Ok(self)
     }
+}
+
+/// How to pin what may have to be fetched.
+#[derive(Clone, Default)]
+pub struct PinOptions {
+    /// Whether this call must not use a network.
+    pub offline: bool,
+    /// Told of what comes from elsewhere.
+    pub on_fetched: Option<OnFetched>,
 }
 
 /// In which order the memory cache makes room.

@@ -5,7 +5,7 @@ use js_sys::{Array, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
-use super::{Engine, Outcome, Thrown};
+use super::{Cancel, Engine, Outcome, Thrown, settled};
 use crate::{
     block::{self, Cid, Key},
     error::Error,
@@ -32,12 +32,14 @@ impl Engine {
 
     /// A block's bytes.
     #[wasm_bindgen(js_name = getBlock)]
-    pub async fn get_block(&self, cid: String, offline: bool) -> Outcome<Uint8Array> {
-        let cid = block::parse(&cid).map_err(Thrown::from)?;
-        let bytes = self.storage.get_block(&cid, offline).await.map_err(Thrown::from)?;
-        // In the buffer that it came in, if nothing else lies there.
-        let alone = |view: &Uint8Array| view.length() == view.buffer().byte_length();
-        Ok(buffers::take(&bytes).filter(alone).unwrap_or_else(|| Uint8Array::from(bytes.as_ref())))
+    pub fn get_block(&self, cid: String, offline: bool, cancel: &Cancel) -> Promise {
+        let storage = self.storage.clone();
+        settled(cancel, async move {
+            let bytes = storage.get_block(&block::parse(&cid)?, offline).await?;
+            // In the buffer that it came in, if nothing else lies there.
+            let alone = |view: &Uint8Array| view.length() == view.buffer().byte_length();
+            Ok(buffers::take(&bytes).filter(alone).unwrap_or_else(|| Uint8Array::from(bytes.as_ref())))
+        })
     }
 
     /// Drops blocks that no root needs.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use js_sys::Array;
+use js_sys::{Array, Function};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue};
 
@@ -12,7 +12,7 @@ use crate::{
     hash::HashFunction,
     platform::browser::{BrowserClock, BrowserHttp, BrowserNetwork},
     remote::{HttpConnector, Patience, Remotes},
-    storage::{self, Verification},
+    storage::{self, OnFetched, OnPushed, Verification},
     tier::{Durability, StoredRoot},
     unixfs::{self, Profile},
 };
@@ -24,6 +24,7 @@ struct OpenOptions {
     durability: Option<String>,
     verification: Option<String>,
     force_fallback: bool,
+    remote_timeout: Option<u32>,
     disabled: bool,
 }
 
@@ -43,6 +44,54 @@ struct Layout {
     width: Option<f64>,
     raw_leaves: Option<bool>,
     hash: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ReadOptions {
+    offset: f64,
+    length: Option<f64>,
+    offline: bool,
+    pin: bool,
+}
+
+/// What has been fetched so far.
+#[derive(Serialize)]
+struct Fetched<'a> {
+    blocks: u64,
+    bytes: u64,
+    remote: &'a str,
+}
+
+/// What a remote has taken so far.
+#[derive(Serialize)]
+pub struct Pushed {
+    blocks: u64,
+    bytes: u64,
+}
+
+impl<'a> From<&'a storage::Fetched> for Fetched<'a> {
+    fn from(fetched: &'a storage::Fetched) -> Self {
+        Fetched { blocks: fetched.blocks, bytes: fetched.bytes, remote: &fetched.remote }
+    }
+}
+
+impl From<storage::Pushed> for Pushed {
+    fn from(pushed: storage::Pushed) -> Self {
+        Pushed { blocks: pushed.blocks, bytes: pushed.bytes }
+    }
+}
+
+impl From<Fetched<'_>> for JsValue {
+    fn from(fetched: Fetched<'_>) -> Self {
+        to_js(&fetched).unwrap_or_default()
+    }
+}
+
+impl From<Pushed> for JsValue {
+    fn from(pushed: Pushed) -> Self {
+        to_js(&pushed).unwrap_or_default()
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -138,7 +187,7 @@ struct Attempt {
 }
 
 pub fn open_options(value: JsValue, remotes: &Array) -> Result<storage::OpenOptions, JsValue> {
-    let known = ["layout", "durability", "verification", "forceFallback", "disabled"];
+    let known = ["layout", "durability", "verification", "forceFallback", "remoteTimeout", "disabled"];
     let given: OpenOptions = from_js(value, &known)?;
     let durability = match given.durability.as_deref() {
         None | Some("strict") => Durability::Strict,
@@ -160,7 +209,8 @@ pub fn open_options(value: JsValue, remotes: &Array) -> Result<storage::OpenOpti
     let connector = Rc::new(HttpConnector(Rc::new(BrowserHttp)));
     let remotes = remote::remotes(remotes, connector.as_ref()).map_err(Thrown::from)?;
     let (clock, network) = (Rc::new(BrowserClock), Rc::new(BrowserNetwork));
-    let remotes = Some(Rc::new(Remotes::new(remotes, connector, clock, network, Patience::default())));
+    let patience = given.remote_timeout.map_or_else(Patience::default, Patience::of);
+    let remotes = Some(Rc::new(Remotes::new(remotes, connector, clock, network, patience)));
     Ok(storage::OpenOptions { layout, durability, verification, offline, remotes, ..storage::OpenOptions::default() })
 }
 
@@ -168,6 +218,27 @@ pub fn store_options(value: JsValue) -> Result<storage::StoreOptions, JsValue> {
     let given: StoreOptions = from_js(value, &["filename", "pin", "layout"])?;
     let layout = given.layout.map(layout).transpose()?;
     Ok(storage::StoreOptions { filename: given.filename, pin: given.pin, layout })
+}
+
+pub fn read_options(value: JsValue) -> Result<storage::ReadOptions, Error> {
+    let given: ReadOptions =
+        serde_wasm_bindgen::from_value(value).map_err(|error| Error::InvalidArgument(error.to_string()))?;
+    let length = given.length.map(|length| length as u64);
+    let range = storage::ReadOptions::range(given.offset as u64, length);
+    Ok(storage::ReadOptions { offline: given.offline, pin: given.pin, ..range })
+}
+
+/// What is told fails where it is told: nothing here depends on it.
+fn tell(told: &Function, what: impl Into<JsValue>) {
+    let _ = told.call1(&JsValue::NULL, &what.into());
+}
+
+pub fn on_fetched(told: Function) -> OnFetched {
+    Rc::new(move |fetched| tell(&told, Fetched::from(fetched)))
+}
+
+pub fn on_pushed(told: Function) -> OnPushed {
+    Rc::new(move |pushed| tell(&told, Pushed::from(*pushed)))
 }
 
 pub fn cache_config(value: JsValue) -> Result<storage::CacheConfig, JsValue> {

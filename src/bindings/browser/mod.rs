@@ -2,6 +2,7 @@
 //! `{ code, message, ... }`, of which the package makes its error classes.
 
 mod blocks;
+mod cancel;
 mod convert;
 mod remote;
 
@@ -9,15 +10,18 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use futures_util::lock::Mutex;
-use js_sys::{Array, Promise, Uint8Array};
+use js_sys::{Array, Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
-use self::convert::{FileInfo, Thrown};
+use self::{
+    cancel::Cancel,
+    convert::{FileInfo, Thrown},
+};
 use crate::{
     block,
     platform::browser::{BrowserClock, BrowserHasher, buffers},
-    storage::{self, ReadOptions, Storage},
+    storage::{self, PinOptions, PushOptions, ReadOptions, Storage},
     tier::IdbTier,
     unixfs::Path,
 };
@@ -94,15 +98,16 @@ impl Engine {
     }
 
     /// Starts reading a file, by its CID or by a path below one.
-    pub async fn reader(&self, path: String, offset: f64, length: Option<f64>, offline: bool) -> Outcome<Reader> {
-        let path = Path::parse(&path).map_err(Thrown::from)?;
-        let length = length.map(|length| length as u64);
-        let options = ReadOptions { offline, ..ReadOptions::range(offset as u64, length) };
-        let reader = self.storage.reader(path, options).await.map_err(Thrown::from)?;
-        Ok(Reader {
-            size: reader.size() as f64,
-            remaining: reader.remaining() as f64,
-            reading: Rc::new(Mutex::new(Reading { reader, rest: None })),
+    pub fn reader(&self, path: String, options: JsValue, told: Option<Function>, cancel: &Cancel) -> Promise {
+        let storage = self.storage.clone();
+        settled(cancel, async move {
+            let options = ReadOptions { on_fetched: told.map(convert::on_fetched), ..convert::read_options(options)? };
+            let reader = storage.reader(Path::parse(&path)?, options).await?;
+            Ok(Reader {
+                size: reader.size() as f64,
+                remaining: reader.remaining() as f64,
+                reading: Rc::new(Mutex::new(Reading { reader, rest: None })),
+            })
         })
     }
 
@@ -133,9 +138,22 @@ impl Engine {
     }
 
     /// Pins a root.
-    pub async fn pin(&self, cid: String) -> Outcome<()> {
-        let cid = block::parse(&cid).map_err(Thrown::from)?;
-        Ok(self.storage.pin(&cid).await.map_err(Thrown::from)?)
+    pub fn pin(&self, cid: String, offline: bool, told: Option<Function>, cancel: &Cancel) -> Promise {
+        let storage = self.storage.clone();
+        settled(cancel, async move {
+            let options = PinOptions { offline, on_fetched: told.map(convert::on_fetched) };
+            storage.pin(&block::parse(&cid)?, options).await.map(|()| JsValue::UNDEFINED)
+        })
+    }
+
+    /// Gives a DAG to a remote.
+    pub fn push(&self, cid: String, remote: String, pin: bool, told: Option<Function>, cancel: &Cancel) -> Promise {
+        let storage = self.storage.clone();
+        settled(cancel, async move {
+            let options = PushOptions { pin, on_pushed: told.map(convert::on_pushed) };
+            let pushed = storage.push(&block::parse(&cid)?, &remote, options).await?;
+            Ok(convert::Pushed::from(pushed))
+        })
     }
 
     /// Unpins a root.
@@ -214,10 +232,19 @@ impl Reader {
     }
 
     /// The next bytes, or undefined at the end.
-    pub async fn next(&self) -> Outcome<Option<Uint8Array>> {
+    pub fn next(&self, cancel: &Cancel) -> Promise {
         let reading = self.reading.clone();
-        Ok(reading.lock().await.next().await.map_err(Thrown::from)?)
+        settled(cancel, async move { reading.lock().await.next().await })
     }
+}
+
+/// A call, as a promise.
+fn settled<T: Into<JsValue> + 'static>(
+    cancel: &Cancel,
+    call: impl Future<Output = crate::Result<T>> + 'static,
+) -> Promise {
+    let call = cancel.ends(call);
+    future_to_promise(async move { Ok(call.await.map_err(Thrown::from)?.into()) })
 }
 
 impl Reading {

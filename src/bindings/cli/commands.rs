@@ -16,7 +16,7 @@ use crate::{
         files::RandomAccessFile,
         wasi::{files::WasiFile, host::wasi::io::streams::StreamError, run as wait},
     },
-    storage::{MAX_PAGE, PushOptions, ReadOptions, Storage, StoreOptions},
+    storage::{MAX_PAGE, PinOptions, PushOptions, ReadOptions, Storage, StoreOptions},
     tier::StoredRoot,
     unixfs::Path,
 };
@@ -43,7 +43,7 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
             output.line(json!({ "cid": cid, "exists": exists }), if exists { "true" } else { "false" })
         }
         Command::Remove { cids } => each(&cids, "removed", output, |cid| wait(storage.delete(cid))),
-        Command::Pin { cids } => each(&cids, "pinned", output, |cid| wait(storage.pin(cid))),
+        Command::Pin { cids } => each(&cids, "pinned", output, |cid| wait(storage.pin(cid, PinOptions::default()))),
         Command::Unpin { cids } => each(&cids, "unpinned", output, |cid| wait(storage.unpin(cid))),
         Command::Status => status(&storage, output),
     };

@@ -36,7 +36,7 @@ use super::wasi;
 use crate::{
     block, error,
     platform::wasi::run,
-    storage::{self, PushOptions, Storage},
+    storage::{self, PinOptions, PushOptions, Storage},
     unixfs::Path,
 };
 
@@ -136,7 +136,7 @@ impl GuestHandle for OpenStore {
 
     fn pin(&self, cid: String) -> Result<(), Error> {
         let cid = block::parse(&cid)?;
-        Ok(run(self.0.pin(&cid))?)
+        Ok(run(self.0.pin(&cid, PinOptions::default()))?)
     }
 
     fn unpin(&self, cid: String) -> Result<(), Error> {

@@ -53,6 +53,8 @@ export interface OpenOptions {
    * `ipfs-kit-storage/helia`. What they send is proven before it is kept.
    */
   remotes?: (string | Remote)[];
+  /** Milliseconds after which a remote that sends nothing, or hardly anything, is given up. Default: 20,000. */
+  remoteTimeout?: number;
   /** Where the wasm is, when it does not lie beside the script: a URL, a Response or its bytes. Counts once. */
   module?: RequestInfo | URL | Response | BufferSource | WebAssembly.Module;
 }
@@ -66,12 +68,12 @@ export interface Remote {
   /**
    * The bytes of the block with this CID; undefined, or a rejection with the name `NotFoundError`, when it does not have it.
    * Any other rejection says that it cannot be reached, and it is asked again. The signal aborts when nobody waits any more,
-   * at the latest after 20 seconds.
+   * at the latest after `remoteTimeout`.
    */
   get(cid: string, options: { signal: AbortSignal }): Promise<Uint8Array | undefined>;
   /** The least that it can be asked for; rejects when it cannot be reached. Default: a `get` of the empty block. */
   probe?(options: { signal: AbortSignal }): Promise<void>;
-  /** Takes a block, if it takes any. Nothing calls it yet. */
+  /** Takes a block, for `push`. */
   put?(cid: string, bytes: Uint8Array, options: { signal: AbortSignal }): Promise<void>;
 }
 
@@ -91,13 +93,35 @@ export interface CallOptions {
   onProgress?: (progress: { done: number; total: number | undefined }) => void;
 }
 
-export interface RangeOptions {
+export interface ReadOptions {
   /** The first byte. Default: 0. */
   offset?: number;
   /** How many bytes at most. Default: to the end. */
   length?: number;
   /** Do not use a network for this call: what is not held here fails at once. */
   offline?: boolean;
+  /** Once all of the file has been read it is a pinned root. Not together with a part of the file. */
+  pin?: boolean;
+  /** Told of what comes from elsewhere, after each batch of blocks. */
+  onFetched?: (fetched: Fetched) => void;
+}
+
+/** What has been fetched so far. */
+export interface Fetched {
+  /** Blocks got and stored. */
+  blocks: number;
+  /** Their bytes. */
+  bytes: number;
+  /** The remote that gave the last of them. */
+  remote: string;
+}
+
+/** What a remote has taken so far. */
+export interface Pushed {
+  /** Blocks of the DAG, each once. */
+  blocks: number;
+  /** Their bytes. */
+  bytes: number;
 }
 
 /** A stored root. */
@@ -189,10 +213,10 @@ export class Storage {
    * A file, or a range of it, in memory. NotFoundError if there is nothing at this path, UnsupportedError if there is a
    * directory, DeniedError if a symbolic link leads out of it.
    */
-  retrieve(path: PathLike, options?: RangeOptions & CallOptions): Promise<Uint8Array>;
+  retrieve(path: PathLike, options?: ReadOptions & CallOptions): Promise<Uint8Array>;
 
   /** A file, or a range of it, block by block. */
-  stream(path: PathLike, options?: RangeOptions & CallOptions): ReadableStream<Uint8Array>;
+  stream(path: PathLike, options?: ReadOptions & CallOptions): ReadableStream<Uint8Array>;
 
   /** What is known of a stored root; rejects with NotFoundError if there is none. */
   stat(cid: CidLike): Promise<FileInfo>;
@@ -212,8 +236,24 @@ export class Storage {
   /** Forgets a root and drops what only it used. DeniedError while it is pinned; NotFoundError if there is none. */
   delete(cid: CidLike): Promise<void>;
 
-  /** Pins a root against deletion and eviction. What is held but is no stored root becomes one. */
-  pin(cid: CidLike): Promise<void>;
+  /**
+   * Pins a root, and everything it reaches, against deletion and eviction. What is no stored root becomes one; what of it is
+   * not held is fetched.
+   */
+  pin(
+    cid: CidLike,
+    options?: { signal?: AbortSignal; offline?: boolean; onFetched?: (fetched: Fetched) => void },
+  ): Promise<void>;
+
+  /**
+   * Gives a root, and everything it reaches, to one of the remotes; with `pin` it has it pinned there, which says that the
+   * remote holds all of it. What of it is not held here is fetched first.
+   */
+  push(
+    cid: CidLike,
+    remote: string | Remote,
+    options?: { pin?: boolean; signal?: AbortSignal; onPushed?: (pushed: Pushed) => void },
+  ): Promise<Pushed>;
 
   /** Takes the pin away; the data stays. */
   unpin(cid: CidLike): Promise<void>;

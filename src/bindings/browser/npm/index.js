@@ -1,6 +1,6 @@
 // The package: the engine in the habits of the web. Types and documentation are in index.d.ts.
 
-import init, { Engine } from './ipfs_kit_storage.js';
+import init, { Cancel, Engine } from './ipfs_kit_storage.js';
 import { asError, InvalidArgumentError, CancelledError } from './errors.js';
 
 export * from './errors.js';
@@ -109,7 +109,8 @@ export class Storage {
   }
 
   stream(path, options) {
-    const source = this.#read(path, options);
+    const cancel = new Cancel();
+    const source = this.#read(path, options, cancel);
     return new ReadableStream(
       {
         start: () => source.next(),
@@ -118,7 +119,10 @@ export class Storage {
           if (done) controller.close();
           else controller.enqueue(value.piece);
         },
-        cancel: () => void source.return(),
+        cancel: () => {
+          cancel.cancel();
+          source.return().catch(() => {});
+        },
       },
       { highWaterMark: 0 },
     );
@@ -149,12 +153,17 @@ export class Storage {
     return call(this.#open().delete(text(cid)));
   }
 
-  async pin(cid) {
-    return call(this.#open().pin(text(cid)));
+  async pin(cid, { signal, onFetched, offline = false } = {}) {
+    return this.#cancellable(signal, (engine, cancel) => engine.pin(text(cid), Boolean(offline), onFetched, cancel));
   }
 
   async unpin(cid) {
     return call(this.#open().unpin(text(cid)));
+  }
+
+  async push(cid, remote, { signal, onPushed, pin = false } = {}) {
+    const start = (engine, cancel) => engine.push(text(cid), String(remote?.name ?? remote), Boolean(pin), onPushed, cancel);
+    return this.#cancellable(signal, start);
   }
 
   async putBlocks(blocks, { signal } = {}) {
@@ -165,8 +174,7 @@ export class Storage {
   }
 
   async getBlock(cid, { signal, offline = false } = {}) {
-    signal?.throwIfAborted();
-    return abortable(call(this.#open().getBlock(text(cid), Boolean(offline))), signal);
+    return this.#cancellable(signal, (engine, cancel) => engine.getBlock(text(cid), Boolean(offline), cancel));
   }
 
   async deleteBlocks(cids, { signal } = {}) {
@@ -210,8 +218,22 @@ export class Storage {
     return this.#engine;
   }
 
+  /** A call of the engine, which ends, and all that it has under way, when the signal aborts. */
+  async #cancellable(signal, start) {
+    signal?.throwIfAborted();
+    const cancel = new Cancel();
+    const abort = () => cancel.cancel();
+    signal?.addEventListener('abort', abort);
+    try {
+      return await abortable(call(start(this.#open(), cancel)), signal);
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
   /** The pieces of a file, and how far each reaches. The first is empty, and says that the file is open. */
-  async *#read(path, { signal, onProgress, offset = 0, length, offline = false } = {}) {
+  async *#read(path, options = {}, cancel = new Cancel()) {
+    const { signal, onProgress, onFetched, offset = 0, length, offline = false, pin = false } = options;
     signal?.throwIfAborted();
     for (const value of [offset, length ?? 0]) {
       if (!Number.isSafeInteger(value) || value < 0) {
@@ -220,7 +242,10 @@ export class Storage {
         });
       }
     }
-    const opening = call(this.#open().reader(text(path), offset, length, Boolean(offline)));
+    const wanted = { offset, length, offline: Boolean(offline), pin: Boolean(pin) };
+    const opening = call(this.#open().reader(text(path), wanted, onFetched, cancel));
+    const abort = () => cancel.cancel();
+    signal?.addEventListener('abort', abort);
     let reading;
     try {
       const reader = await abortable(opening, signal);
@@ -228,14 +253,16 @@ export class Storage {
       let done = 0;
       yield { piece: new Uint8Array(), done, total };
       while (done < total) {
-        reading = call(reader.next());
+        reading = call(reader.next(cancel));
         const piece = await abortable(reading, signal);
         done += piece.length;
         onProgress?.({ done, total });
         yield { piece, done, total };
       }
     } finally {
-      // An aborted call goes on, and borrows the reader until it ends. The caller need not wait for that.
+      signal?.removeEventListener('abort', abort);
+      cancel.cancel();
+      // A call under way borrows the reader until it has ended. The caller need not wait for that.
       Promise.allSettled([opening, reading]).then(([{ value: reader }]) => reader?.free());
     }
   }
