@@ -32,6 +32,9 @@ const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// Bytes of blocks that are held already and that a CAR may bring along: the way from its root to what is missing.
 const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
 
+/// What each of these counts besides its bytes: empty ones without end are too many as well.
+const HELD_OVERHEAD: usize = 64;
+
 /// So many leaves in a row are asked for one by one; more of them as a CAR.
 const FEW_LEAVES: usize = 2;
 
@@ -192,14 +195,9 @@ impl Fetch {
         };
         let Some(mut stream) = stream else { return self.get_single(missing).await };
         match self.batch(&mut stream).await? {
-            Ok(0) => {
-                self.barren.set(self.barren.get() + 1);
-                if self.barren.get() >= MAX_BARREN && !stream.ended {
-                    let failure = Failure::Broken("it sends over and over what is held here".into());
-                    self.attempts.borrow_mut().push(self.remotes.failed(&stream.from, failure));
-                    return Ok(());
-                }
-            }
+            // Of what is held it can send only so much.
+            Ok(0) if !stream.ended => {}
+            Ok(0) => self.barren.set(self.barren.get() + 1),
             Ok(_) => {}
             Err(failure) => {
                 self.gave_up(&stream, failure);
@@ -358,7 +356,7 @@ impl Fetch {
             None => true,
         };
         if held {
-            stream.held_bytes += block.bytes().len();
+            stream.held_bytes += block.bytes().len() + HELD_OVERHEAD;
             if stream.held_bytes > MAX_HELD_BYTES {
                 return Ok(Err(Failure::Broken("it sends over and over what is held here".into())));
             }

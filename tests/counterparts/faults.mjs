@@ -130,6 +130,20 @@ const BYTES = {
   },
 };
 
+/** Parts as long as somebody is there. What never ends must let Node notice now and then that the client has left. */
+async function* heard(parts, response) {
+  let since = 0;
+  for await (const part of parts) {
+    if (response.destroyed) return;
+    yield part;
+    // Empty ones count too: they may be all that comes.
+    since += part.length + 1000;
+    if (since < 100_000) continue;
+    since = 0;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 function* zeros(size) {
   const some = Buffer.alloc(2 ** 20);
   for (let left = size; left > 0; left -= some.length) yield some.subarray(0, left);
@@ -172,5 +186,5 @@ async function forward(state, request, response, fault) {
   response.writeHead(answer.statusCode, sent);
   response.flushHeaders();
   // If the client leaves there is nobody to tell; if the target breaks off, so do we.
-  await pipeline(Readable.from(parts, { highWaterMark: 1 }), response).catch(() => response.destroy());
+  await pipeline(Readable.from(heard(parts, response), { highWaterMark: 1 }), response).catch(() => response.destroy());
 }
