@@ -25,7 +25,7 @@ use support::{
     node::Node,
 };
 
-const DEADLINE: u64 = 3_000;
+const DEADLINE: u64 = 1_500;
 
 fn sample() -> Sample {
     block_on(conformance::sample(1))
