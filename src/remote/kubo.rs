@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use cid::Version;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     Failure, Remote, Scope, Wanted,
@@ -12,17 +14,80 @@ use super::{
     unsupported,
 };
 use crate::{
-    block::{Block, Cid, MAX_BLOCK_BYTES},
+    block::{self, Block, Cid, Codec, MAX_BLOCK_BYTES},
     car,
     error::Result as Outcome,
+    hash::HashFunction,
     platform::http::{Body, Http, Method, Request, Response},
 };
 
-/// Longest answer that is read to learn what went wrong, or that it went well.
+/// Longest answer that is read to learn that it went well.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// As much is read of what a node says when it fails, and so much of that is passed on.
+const MAX_COMPLAINT_BYTES: usize = 4096;
+const MAX_COMPLAINT_CHARS: usize = 200;
 
 /// Parts of a form are told apart by this; no block holds it, as far as chance goes.
 const BOUNDARY: &str = "ipfs-kit-storage-5f9b2c71e0d84a36";
+
+/// A block of up to 2 MiB is none too big here, although nodes of before 2026 ask whether one of over 1 MiB is meant.
+const ANY_SIZE: &str = "allow-big-block=true";
+
+/// What a node says where it has not got a block, a link or a pin.
+const ABSENT: [&str; 4] = ["not found", "could not find", "not pinned", "no link"];
+
+/// What it says of a codec or a hash function that it does not know.
+const UNKNOWN: [&str; 5] =
+    ["no hasher found", "no codec found", "unrecognized", "no decoder registered", "unknown multihash"];
+
+/// What it says of a block that is more than it takes.
+const TOO_BIG: [&str; 2] = ["big block", "block is over"];
+
+/// What it says to one block.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Put {
+    key: String,
+}
+
+/// One of the things it says to an archive.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Imported {
+    root: Option<ImportedRoot>,
+    stats: Option<ImportedStats>,
+    /// An error after it had begun to answer.
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImportedRoot {
+    #[serde(default)]
+    pin_error_msg: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImportedStats {
+    block_count: usize,
+}
+
+/// Its pins, by CID.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Pins {
+    #[serde(default)]
+    keys: std::collections::BTreeMap<String, IgnoredAny>,
+}
+
+/// An error, in full.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Complaint {
+    message: String,
+}
 
 /// A node at a URL.
 pub struct Kubo {
@@ -49,6 +114,49 @@ impl Kubo {
     /// A call of which only matters that it went well, and what it says then.
     async fn call(&self, call: &str, form: Option<Bytes>) -> Result<Bytes, Failure> {
         collect(self.post(call, form).await?, MAX_ANSWER_BYTES).await
+    }
+
+    /// One block, which the node names itself: it has understood what it is to be found by.
+    async fn put_one(&self, block: &Block) -> Result<(), Failure> {
+        let cid = block.cid();
+        let function = HashFunction::ALL.into_iter().find(|function| function.code() == cid.hash().code());
+        let (Some(function), Ok(codec)) = (function, Codec::of(cid)) else { return Err(unsupported("such blocks")) };
+        // Kubo knows the version by the format, and calls `format` deprecated; js-ipfs knows no `cid-codec`.
+        let (version, format) = match (cid.version(), codec) {
+            (Version::V0, _) => (0, "v0"),
+            (_, Codec::Raw) => (1, "raw"),
+            (_, Codec::DagPb) => (1, "dag-pb"),
+            (_, Codec::DagCbor) => (1, "dag-cbor"),
+            (_, Codec::DagJson) => (1, "dag-json"),
+        };
+        let call = format!("block/put?format={format}&version={version}&mhtype={function}&{ANY_SIZE}");
+        let said = self.call(&call, Some(form(block.bytes()))).await?;
+        let Put { key } = serde_json::from_slice(&said).map_err(not_json)?;
+        match block::parse(&key) {
+            Ok(named) if named.hash() == cid.hash() && named.codec() == cid.codec() => Ok(()),
+            _ => Err(Failure::Broken(format!("it was given {cid}, and says that it has {key}"))),
+        }
+    }
+
+    async fn import(&self, blocks: &[Block]) -> Result<(), Failure> {
+        let Some(first) = blocks.first() else { return Ok(()) };
+        let archive = form(&car::encode(first.cid(), blocks));
+        let call = format!("dag/import?pin-roots=false&stats=true&{ANY_SIZE}");
+        let said = self.call(&call, Some(archive)).await?;
+        for part in serde_json::Deserializer::from_slice(&said).into_iter::<Imported>() {
+            let part = part.map_err(not_json)?;
+            let complaint = part.message.or(part.root.map(|root| root.pin_error_msg)).unwrap_or_default();
+            if !complaint.is_empty() {
+                return Err(failure(&complaint));
+            }
+            // Kubo counts them; js-ipfs says nothing.
+            if let Some(ImportedStats { block_count }) = part.stats
+                && block_count != blocks.len()
+            {
+                return Err(Failure::Broken(format!("it took {block_count} blocks of {}", blocks.len())));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -80,9 +188,16 @@ impl Remote for Kubo {
     }
 
     async fn put(&self, blocks: &[Block]) -> Result<(), Failure> {
-        let Some(first) = blocks.first() else { return Ok(()) };
-        let archive = car::encode(first.cid(), blocks);
-        self.call("dag/import?pin-roots=false", Some(form(&archive))).await.map(drop)
+        // What a CID carries in itself, everybody has.
+        let blocks: Vec<Block> = blocks.iter().filter(|one| block::key(one.cid()).is_some()).cloned().collect();
+        match blocks.as_slice() {
+            // A node need not know a hash function, or a codec, to keep what comes in an archive.
+            [one] => match self.put_one(one).await {
+                Err(Failure::Unsupported(_)) => self.import(&blocks).await,
+                done => done,
+            },
+            _ => self.import(&blocks).await,
+        }
     }
 
     async fn pin(&self, cid: &Cid) -> Result<(), Failure> {
@@ -97,20 +212,26 @@ impl Remote for Kubo {
     }
 
     async fn is_pinned(&self, cid: &Cid) -> Result<bool, Failure> {
-        match self.call(&format!("pin/ls?arg={cid}&type=recursive"), None).await {
-            Err(Failure::NotFound) => Ok(false),
-            done => done.map(|_| true),
-        }
+        let said = match self.call(&format!("pin/ls?arg={cid}&type=recursive"), None).await {
+            Err(Failure::NotFound) => return Ok(false),
+            said => said?,
+        };
+        let Pins { keys } = serde_json::from_slice(&said).map_err(not_json)?;
+        Ok(keys.keys().any(|key| block::parse(key).is_ok_and(|pinned| pinned.hash() == cid.hash())))
     }
 }
 
 /// A form with one file.
 fn form(file: &[u8]) -> Bytes {
     let head = format!(
-        "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"blocks.car\"\r\n\
+        "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"blocks\"\r\n\
          content-type: application/octet-stream\r\n\r\n"
     );
     [head.as_bytes(), file, format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat().into()
+}
+
+fn not_json(error: serde_json::Error) -> Failure {
+    Failure::Broken(format!("its JSON: {error}"))
 }
 
 /// What a status other than success means. A node tells most of what goes wrong by 500 and a text.
@@ -120,14 +241,38 @@ async fn accepted(response: Response) -> Result<Response, Failure> {
         200 => return Ok(response),
         404 => unsupported("this call"),
         429 | 503 => Failure::Busy(retry_after(&response)),
-        500 => {
-            let said = collect(response, MAX_ANSWER_BYTES).await?;
-            let said = String::from_utf8_lossy(&said);
-            let absent =
-                ["not found", "could not find", "not pinned", "no link"].iter().any(|words| said.contains(words));
-            if absent { Failure::NotFound } else { Failure::Unreachable(said.chars().take(200).collect()) }
-        }
+        500 => failure(&complaint(response).await),
         501.. => Failure::Unreachable(format!("status {status}")),
-        _ => Failure::Refused(format!("status {status}")),
+        _ => Failure::Refused(format!("status {status}: {}", complaint(response).await).trim_end_matches(": ").into()),
     })
+}
+
+/// What it says of its failure, as far as that can be read.
+async fn complaint(mut response: Response) -> String {
+    let mut said = Vec::new();
+    while let Ok(Some(bytes)) = response.body.next().await {
+        said.extend_from_slice(&bytes);
+        if said.len() > MAX_COMPLAINT_BYTES {
+            break;
+        }
+    }
+    let whole = serde_json::from_slice(&said).map(|Complaint { message }| message);
+    let text = whole.unwrap_or_else(|_| String::from_utf8_lossy(&said).into_owned());
+    text.trim().chars().take(MAX_COMPLAINT_CHARS).collect()
+}
+
+/// What it means.
+fn failure(said: &str) -> Failure {
+    let lower = said.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|words| lower.contains(words));
+    let said = said.chars().take(MAX_COMPLAINT_CHARS).collect();
+    if has(&ABSENT) {
+        Failure::NotFound
+    } else if has(&UNKNOWN) {
+        Failure::Unsupported(said)
+    } else if has(&TOO_BIG) {
+        Failure::Refused(said)
+    } else {
+        Failure::Unreachable(said)
+    }
 }

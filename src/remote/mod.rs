@@ -4,6 +4,9 @@
 mod address;
 #[cfg(feature = "remotes")]
 mod component;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod conformance;
 mod gateway;
 mod health;
 mod kubo;

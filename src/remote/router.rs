@@ -2,6 +2,7 @@
 
 use std::{
     cell::{RefCell, RefMut},
+    collections::VecDeque,
     fmt,
     rc::Rc,
 };
@@ -48,14 +49,22 @@ impl Default for Patience {
 /// Most gateways that are remembered of those that routers named; the one least of use goes first.
 const MAX_FOUND: usize = 16;
 
+/// Most that are taken from the routers at once, so that those which proved useful stay.
+const MAX_NEW: usize = MAX_FOUND / 2;
+
+/// Of those that lied and had to make room, so many names are kept.
+const MAX_LIARS: usize = 256;
+
 /// Who sends fewer bytes than this while patience lasts counts as silent: one byte now and then would hold a call up for ever.
 const LEAST_BYTES: usize = 16 * 1024;
 
 /// The remotes of a store.
 pub struct Remotes {
     configured: Vec<Peer>,
-    /// Gateways that routers named.
+    /// Gateways that routers named, the newest first.
     found: RefCell<Vec<Peer>>,
+    /// Names of those among them that lied and are not remembered otherwise.
+    liars: RefCell<VecDeque<String>>,
     connector: Rc<dyn Connector>,
     clock: Rc<dyn Clock>,
     network: Rc<dyn Network>,
@@ -154,7 +163,15 @@ impl Remotes {
         patience: Patience,
     ) -> Self {
         let configured = remotes.into_iter().map(Peer::new).collect();
-        Remotes { configured, found: RefCell::default(), connector, clock, network, patience }
+        Remotes {
+            configured,
+            found: RefCell::default(),
+            liars: RefCell::default(),
+            connector,
+            clock,
+            network,
+            patience,
+        }
     }
 
     /// Whether there are none.
@@ -370,7 +387,7 @@ impl Remotes {
             self.note(router, began, &done);
             (router, done)
         }));
-        let mut new = Vec::new();
+        let mut new: Vec<Peer> = Vec::new();
         for (router, done) in answers.await {
             let addresses = match done {
                 Ok(addresses) => addresses,
@@ -384,26 +401,33 @@ impl Remotes {
             }
             for address in addresses {
                 let Ok(remote) = self.connector.connect(&address) else { continue };
-                let known = self.peers().iter().any(|peer| peer.name() == remote.name());
-                if !known && new.len() < MAX_FOUND {
-                    new.push(self.remember(Peer::new(remote)));
+                let named = |peer: &Peer| peer.name() == remote.name();
+                let known = self.peers().iter().chain(&new).any(named)
+                    || self.liars.borrow().iter().any(|liar| liar == remote.name());
+                if !known && new.len() < MAX_NEW {
+                    new.push(Peer::new(remote));
                 }
             }
         }
+        self.remember(&new);
         new
     }
 
-    fn remember(&self, peer: Peer) -> Peer {
+    fn remember(&self, new: &[Peer]) {
         let now = self.clock.now();
         let mut found = self.found.borrow_mut();
-        if found.len() >= MAX_FOUND {
-            let ranks = found.iter().enumerate().map(|(at, peer)| (peer.rank(now).unwrap_or((u8::MAX, 0)), at));
-            if let Some((_, worst)) = ranks.max() {
-                found.remove(worst);
-            }
+        found.sort_by_key(|peer| {
+            let (rank, latency) = peer.rank(now).unwrap_or((u8::MAX, 0));
+            // One that always answered, and never had anything, is of little use.
+            (rank, peer.health().bytes_in == 0, latency)
+        });
+        let kept = found.len().min(MAX_FOUND - new.len());
+        let mut liars = self.liars.borrow_mut();
+        liars.extend(found.drain(kept..).filter(|peer| peer.health().lie.is_some()).map(|peer| peer.name().to_owned()));
+        while liars.len() > MAX_LIARS {
+            liars.pop_front();
         }
-        found.push(peer.clone());
-        peer
+        found.splice(..0, new.iter().cloned());
     }
 
     /// Asks one remote for something, and again while that may help.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     Failure, ROUTING, Remote,
@@ -35,21 +35,26 @@ pub struct Routing {
     name: String,
 }
 
-/// What a router says of one who has it. Fields and kinds not known are passed over.
+/// What a router says of one who has it. Routers written in Go say `null` for an empty list.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Provider {
-    #[serde(default)]
-    addrs: Vec<String>,
-    #[serde(default)]
-    protocols: Vec<String>,
+    addrs: Option<Vec<String>>,
+    protocols: Option<Vec<String>>,
+}
+
+/// Kinds of records that are not known are passed over.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Record {
+    Provider(Provider),
+    Other(IgnoredAny),
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Answer {
-    #[serde(default)]
-    providers: Option<Vec<Provider>>,
+    providers: Option<Vec<Record>>,
 }
 
 impl Routing {
@@ -72,10 +77,11 @@ impl Routing {
         let wrong = |error: serde_json::Error| Failure::Broken(format!("its JSON: {error}"));
         if !lines {
             let answer: Answer = serde_json::from_slice(&text).map_err(wrong)?;
-            return Ok(answer.providers.unwrap_or_default());
+            return Ok(known(answer.providers.unwrap_or_default()));
         }
         let line = text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-        line.map(|line| serde_json::from_slice(line).map_err(wrong)).collect()
+        let records = line.map(|line| serde_json::from_slice(line).map_err(wrong));
+        Ok(known(records.collect::<Result<_, _>>()?))
     }
 }
 
@@ -101,11 +107,20 @@ impl Remote for Routing {
         let secure = self.url.starts_with("https:");
         let providers = self.ask(&cid.to_string()).await?;
         // A router need not filter.
-        let gateways = providers.iter().filter(|one| one.protocols.iter().any(|protocol| protocol == GATEWAY));
+        let gateways =
+            providers.iter().filter(|one| one.protocols.iter().flatten().any(|protocol| protocol == GATEWAY));
         // Who was asked securely does not send us to where anybody listens in.
         let usable = |url: &String| url.starts_with("https:") || !secure;
-        Ok(gateways.filter_map(|one| one.addrs.iter().filter_map(|addr| url(addr)).find(usable)).collect())
+        Ok(gateways.filter_map(|one| one.addrs.iter().flatten().filter_map(|addr| url(addr)).find(usable)).collect())
     }
+}
+
+fn known(records: Vec<Record>) -> Vec<Provider> {
+    let known = records.into_iter().filter_map(|record| match record {
+        Record::Provider(provider) => Some(provider),
+        Record::Other(_) => None,
+    });
+    known.collect()
 }
 
 /// The URL that a multiaddr of HTTP means: `/dns4/example.org/tcp/443/https`, `/ip4/1.2.3.4/tcp/80/http`, `…/tls/http`.

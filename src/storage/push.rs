@@ -10,7 +10,7 @@ use crate::{
     unixfs::BlockSource,
 };
 
-/// Blocks go out when this many bytes of them are together: a slow link sends so many well before it counts as silent.
+/// Most bytes of blocks that go out together: a slow link sends so many well before it counts as silent. A block has no more.
 const BATCH_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Leaves read at once.
@@ -46,27 +46,33 @@ impl Storage {
             Error::InvalidArgument(format!("{remote:?} is none of this store's remotes: {remotes:?}"))
         })?;
         let source = shared.source(cid.into(), None, false, None);
-        let (mut pushed, mut batch, mut batch_bytes) = (Pushed::default(), Vec::<Block>::new(), 0);
+        let mut pushed = Pushed::default();
+        let (mut batch, mut bytes) = (Vec::<Block>::new(), 0);
         let mut seen = HashSet::from([*cid]);
         let mut stack = vec![*cid];
+        let mut send = async |batch: Vec<Block>, bytes: u64| {
+            let blocks = batch.len() as u64;
+            remotes.put(&to, batch).await.map_err(|attempt| fetch::unavailable(*cid, &[attempt]))?;
+            pushed.blocks += blocks;
+            pushed.bytes += bytes;
+            options.on_pushed.iter().for_each(|tell| tell(&pushed));
+            Ok::<(), Error>(())
+        };
         while !stack.is_empty() {
             let next = stack.split_off(stack.len().saturating_sub(LEAVES_AHEAD));
             for block in source.blocks(&next).await? {
                 // A codec without known links has none to follow.
                 let below = dag::links(&block).unwrap_or_default();
                 stack.extend(below.into_iter().filter(|cid| seen.insert(*cid)));
-                pushed.blocks += 1;
-                pushed.bytes += block.bytes().len() as u64;
-                batch_bytes += block.bytes().len() as u64;
+                let length = block.bytes().len() as u64;
+                if bytes + length > BATCH_BYTES {
+                    send(mem::take(&mut batch), mem::take(&mut bytes)).await?;
+                }
+                bytes += length;
                 batch.push(block);
             }
-            if batch_bytes >= BATCH_BYTES || stack.is_empty() {
-                batch_bytes = 0;
-                let sent = remotes.put(&to, mem::take(&mut batch)).await;
-                sent.map_err(|attempt| fetch::unavailable(*cid, &[attempt]))?;
-                options.on_pushed.iter().for_each(|tell| tell(&pushed));
-            }
         }
+        send(batch, bytes).await?;
         if options.pin {
             remotes.pin(&to, *cid).await.map_err(|attempt| fetch::unavailable(*cid, &[attempt]))?;
         }

@@ -31,7 +31,7 @@ export async function carFor({ gateway, fetch, headers, cid, url, accept, missin
   }
   if (entityBytes && (url.searchParams.get('dag-scope') ?? 'entity') === 'entity') {
     try {
-      blocks = await slice(gateway.store, `${cid}/${path}`, entityBytes);
+      blocks = await slice(gateway.store, `${cid}/${decodeURIComponent(path)}`, entityBytes);
     } catch {
       return missing();
     }

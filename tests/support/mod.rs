@@ -1,6 +1,9 @@
 //! Gateways that are scripted: what they send, and how they fail. Time is counted, not waited for.
 #![allow(dead_code)] // no test uses all of it
 
+pub mod native;
+pub mod node;
+
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,

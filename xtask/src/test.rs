@@ -92,11 +92,8 @@ fn page_tests(counts: &mut Counts) -> Result<()> {
 
 /// The servers that the tests of both homes talk to.
 fn counterpart_tests(counts: &mut Counts) -> Result<()> {
-    let directory = Path::new("tests/counterparts");
-    tools::npm_packages(directory)?;
-    tools::npm_packages(&directory.join("rpc"))?;
     let mut node = command(tools::node()?);
-    count(counts, node.current_dir(directory).args(NODE_TEST))
+    count(counts, node.current_dir("tests/counterparts").args(NODE_TEST))
 }
 
 #[derive(Default, Debug, PartialEq)]

@@ -19,8 +19,11 @@ pub fn setup() -> Result<()> {
     for tool in builders.into_iter().chain(hosts()?.map(|(_, path)| path)) {
         println!("{}", tool.display());
     }
-    Ok(())
+    // The servers that native tests start, too.
+    COUNTERPARTS.iter().try_for_each(|directory| npm_packages(Path::new(directory)))
 }
+
+const COUNTERPARTS: [&str; 2] = ["tests/counterparts", "tests/counterparts/rpc"];
 
 /// The programs tests and demos run what was built in, as environment variables.
 pub fn hosts() -> Result<[(&'static str, PathBuf); 3]> {

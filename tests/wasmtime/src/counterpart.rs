@@ -34,7 +34,9 @@ impl Counterpart {
     }
 
     fn start(arguments: &[&str]) -> Self {
-        let main = Path::new(env!("CARGO_MANIFEST_DIR")).join("../counterparts/main.mjs");
+        let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let main = above.map(|folder| folder.join("tests/counterparts/main.mjs")).find(|main| main.exists());
+        let main = main.expect("it lies in the repository");
         let mut node = Command::new("node");
         node.arg(main).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = node.spawn().expect("Node.js is installed");
@@ -44,6 +46,11 @@ impl Counterpart {
         let said: Value = serde_json::from_str(&line).expect("its packages are installed: ./x setup");
         let url = said["url"].as_str().expect("it names its URL").to_owned();
         Counterpart { url, input: process.stdin.take(), process }
+    }
+
+    /// A delegated router.
+    pub fn routing() -> Self {
+        Counterpart::start(&["routing"])
     }
 
     /// Stores a file of so many pseudorandom bytes there; its CID.
@@ -62,8 +69,13 @@ impl Counterpart {
 
     /// Sets what it does wrong.
     pub fn fault(&self, fault: Value) {
-        let done = ureq::put(format!("{}/-/fault", self.url)).send(fault.to_string().as_bytes());
-        done.expect("it knows the fault");
+        self.put("/-/fault", fault);
+    }
+
+    /// Tells it something.
+    pub fn put(&self, path: &str, told: Value) {
+        let done = ureq::put(format!("{}{path}", self.url)).send(told.to_string().as_bytes());
+        done.expect("it knows that");
     }
 
     /// The URLs that it was asked for.
