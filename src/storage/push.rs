@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, mem, rc::Rc};
 
-use super::{Storage, fetch};
+use super::{Storage, fetch, sweep};
 use crate::{
     block::{Block, Cid},
     dag,
@@ -45,6 +45,8 @@ impl Storage {
         let to = remotes.named(remote).ok_or_else(|| {
             Error::InvalidArgument(format!("{remote:?} is none of this store's remotes: {remotes:?}"))
         })?;
+        // Nothing of it is to go while it is being given.
+        let open = sweep::enter(shared).await;
         let source = shared.source(cid.into(), None, false, None);
         let mut pushed = Pushed::default();
         let (mut batch, mut bytes) = (Vec::<Block>::new(), 0);
@@ -61,8 +63,8 @@ impl Storage {
         while !stack.is_empty() {
             let next = stack.split_off(stack.len().saturating_sub(LEAVES_AHEAD));
             for block in source.blocks(&next).await? {
-                // A codec without known links has none to follow.
-                let below = dag::links(&block).unwrap_or_default();
+                // What cannot be walked is not given by halves.
+                let below = dag::links(&block)?;
                 stack.extend(below.into_iter().filter(|cid| seen.insert(*cid)));
                 let length = block.bytes().len() as u64;
                 if bytes + length > BATCH_BYTES {
@@ -76,6 +78,7 @@ impl Storage {
         if options.pin {
             remotes.pin(&to, *cid).await.map_err(|attempt| fetch::unavailable(*cid, &[attempt]))?;
         }
+        sweep::leave(open).await;
         Ok(pushed)
     }
 }
