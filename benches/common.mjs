@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { createCipheriv } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
@@ -49,6 +49,13 @@ export async function run(program, args, options = {}) {
   return printed;
 }
 
+/** The packages that a folder's lock file names, installed into it. */
+export async function npmPackages(folder) {
+  if (existsSync(join(folder, 'node_modules'))) return;
+  const quietly = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+  await run('npm', ['ci', ...quietly], { cwd: folder });
+}
+
 /** Of each figure, one value a repetition. */
 export class Figures {
   #values = {};
@@ -69,6 +76,10 @@ export class Figures {
 
   perSecond(name, count) {
     return this.of(name, (seconds) => count / seconds);
+  }
+
+  milliseconds(name) {
+    return this.of(name, (seconds) => seconds * 1000);
   }
 
   megabytes(name) {
@@ -104,6 +115,12 @@ export function table(title, names, rows) {
 export function ratioBar(what, ours, theirs, least) {
   const ratio = median(ratios(ours, theirs));
   say(ratio >= least, `${what}: ${ratio.toFixed(2)}x, the bar is ${least}x`);
+}
+
+/** One line a bar: `what` must be at most `most` times theirs. */
+export function ratioLimit(what, ours, theirs, most) {
+  const ratio = median(ratios(ours, theirs));
+  say(ratio <= most, `${what}: ${ratio.toFixed(2)}x, the bar is at most ${most}x`);
 }
 
 /** One line: `what` must stay below `most`. */

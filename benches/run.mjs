@@ -1,4 +1,4 @@
-// `./x bench [--quick] [wasi] [browser]`: what was built against the best of its kind, side by side on the same data.
+// `./x bench [--quick] [wasi] [browser] [fetch]`: what was built against the best of its kind, side by side on the same data.
 
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -6,21 +6,22 @@ import { join } from 'node:path';
 import { ROOT, makeData } from './common.mjs';
 import { wasi } from './wasi.mjs';
 import { browser } from './browser.mjs';
+import { fetching } from './fetch.mjs';
 
-const HOMES = { wasi, browser };
+const PARTS = { wasi, browser, fetch: fetching };
 
 const args = process.argv.slice(2);
 const repetitions = args.includes('--quick') ? 1 : 3;
 const named = args.filter((arg) => arg !== '--quick');
-const unknown = named.find((name) => !(name in HOMES));
-if (unknown !== undefined) throw new Error(`no home ${unknown}: there are ${Object.keys(HOMES).join(' and ')}`);
+const unknown = named.find((name) => !(name in PARTS));
+if (unknown !== undefined) throw new Error(`no part ${unknown}: there are ${Object.keys(PARTS).join(', ')}`);
 if (!existsSync(join(ROOT, 'dist'))) throw new Error('there is nothing to measure: run ./x dist first');
 
 // On the disk the project is on; /tmp may be memory.
 const folder = await mkdtemp(join(ROOT, 'target/bench-'));
 try {
   await makeData(folder);
-  for (const name of named.length > 0 ? named : Object.keys(HOMES)) await HOMES[name](folder, repetitions);
+  for (const name of named.length > 0 ? named : Object.keys(PARTS)) await PARTS[name](folder, repetitions);
 } finally {
   await rm(folder, { recursive: true, force: true, maxRetries: 5 });
 }

@@ -8,9 +8,16 @@ const BATCH = 256;
 /** Calls of `store` under way at once. */
 const AT_ONCE = 256;
 
-export async function open(name, durability) {
-  const storage = await openStorage({ name, durability });
+export async function open(name, durability, remotes) {
+  const storage = await openStorage({ name, durability, remotes });
   return {
+    fetchFile: async (cid) => (await storage.retrieve(cid)).length,
+
+    async fetchDirectory(cid) {
+      await storage.pin(cid);
+      return (await storage.backendStatus()).bytes;
+    },
+
     add: async (file) => (await storage.store(file)).cid,
     read: (cid) => storage.stream(cid),
     range: (cid, offset, length) => storage.retrieve(cid, { offset, length }),

@@ -91,7 +91,13 @@ impl Counterpart {
         response.body_mut().with_config().limit(u64::MAX).read_to_vec().expect("it answers wholly")
     }
 
-    /// What it answers to a POST.
+    /// The bytes it answers to a POST without a body.
+    pub fn fetch(&self, path: &str) -> Vec<u8> {
+        let mut response = ureq::post(format!("{}{path}", self.url)).send_empty().expect("it answers");
+        response.body_mut().with_config().limit(u64::MAX).read_to_vec().expect("it answers wholly")
+    }
+
+    /// What it answers to a POST, in JSON.
     pub fn post(&self, path: &str, body: &[u8]) -> Value {
         let response = ureq::post(format!("{}{path}", self.url)).send(body);
         response

@@ -107,11 +107,7 @@ impl HostConnection for Provided {
         begin(self, unsupported())
     }
 
-    fn put(
-        &mut self,
-        _: Resource<Connection>,
-        blocks: Vec<(String, Vec<u8>)>,
-    ) -> wasmtime::Result<Resource<Exchange>> {
+    fn put(&mut self, _: Resource<Connection>, blocks: Vec<(String, Vec<u8>)>) -> wasmtime::Result<Resource<Exchange>> {
         BLOCKS.lock().unwrap().get_or_insert_default().extend(blocks);
         begin(self, Ok(Vec::new()))
     }

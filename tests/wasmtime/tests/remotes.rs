@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use wasmtime_host_tests::{
-    Access, Artefact, Counterpart, Host, Instance, Plugin, assert_error, part, plain,
+    Access, Artefact, Counterpart, Host, Instance, Plugin, assert_error, part, plain, random_bytes,
     types::{BackendState, Error, OfflineReason, OpenOptions, ReadOptions},
     whole, with_remotes,
 };
@@ -223,4 +223,58 @@ fn a_host_that_lacks_http_takes_the_local_component() {
     let mut local = Instance::new(folder.path(), &[]).open(&with_remotes(&["https://example.org"])).unwrap();
     assert_error!(local.retrieve("bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"),
         Error::NotAvailableOffline(offline) => assert_eq!(offline.reason, OfflineReason::NoNetwork));
+}
+
+#[test]
+fn a_path_and_a_whole_directory_come_with_one_request_each() {
+    let bench = Bench::new();
+    let files: Vec<(String, usize, u32)> = (0..100).map(|at| (format!("sub/{at}.bin"), 4096, at)).collect();
+    let files: Vec<_> = files.iter().map(|(path, size, seed)| (path.as_str(), *size, *seed)).collect();
+    let tree = bench.gateway.tree(&files);
+    let path = format!("{tree}/sub/77.bin");
+    let mut plugin = bench.open();
+    assert_eq!(plugin.retrieve(&path).unwrap(), bench.gateway.get(&format!("/-/cat/{path}")));
+    assert_eq!(bench.proxy.requests().len(), 1, "{:?}", bench.proxy.requests());
+    plugin.pin(&tree).unwrap();
+    assert_eq!(bench.proxy.requests().len(), 2, "{:?}", bench.proxy.requests());
+    let offline = ReadOptions { offline: true, ..whole() };
+    assert_eq!(plugin.retrieve_with(&format!("{tree}/sub/99.bin"), offline).unwrap().len(), 4096);
+    assert_error!(plugin.retrieve(&format!("{tree}/sub/100.bin")), Error::NotFound(path) => assert!(path.ends_with("100.bin")));
+}
+
+#[test]
+fn a_nodes_rpc_gives_takes_and_pins() {
+    let rpc = Counterpart::rpc();
+    let address = format!("kubo+{}", rpc.url);
+    let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let data = random_bytes(7, 5_000_000);
+    let mut plugin = open(&here, &[&address]);
+    let stored = plugin.store(&data, &plain()).unwrap();
+    let pushed = plugin.push(&stored.cid, &address, true).unwrap();
+    assert_eq!(pushed.blocks, 6);
+    let status = plugin.backend_status().unwrap();
+    assert_eq!((status.backends[1].kind.as_str(), status.backends[1].state), ("kubo", BackendState::Available));
+    assert!(status.backends[1].bytes_out >= 5_000_000, "{status:?}");
+    assert!(rpc.fetch(&format!("/api/v0/cat?arg={}", stored.cid)) == data, "what was pushed is another there");
+    // And back, to another store.
+    let mut other = open(&there, &[&address]);
+    assert!(other.retrieve(&stored.cid).unwrap() == data);
+}
+
+#[test]
+fn a_router_names_a_gateway_that_has_it() {
+    let (gateway, routing) = (Counterpart::gateway(), Counterpart::routing());
+    let cid = gateway.random(300_000, 9, 100_000);
+    let port = gateway.url.rsplit(':').next().unwrap().to_owned();
+    let provider = json!({
+        "Schema": "peer", "ID": "gw", "Addrs": [format!("/ip4/127.0.0.1/tcp/{port}/http")],
+        "Protocols": ["transport-ipfs-gateway-http"],
+    });
+    routing.put("/-/providers", json!({ "cid": cid, "providers": [provider] }));
+    let folder = TempDir::new().unwrap();
+    let mut plugin = open(&folder, &[&format!("routing+{}", routing.url)]);
+    assert_eq!(plugin.retrieve(&cid).unwrap().len(), 300_000);
+    let status = plugin.backend_status().unwrap();
+    let kinds: Vec<_> = status.backends.iter().map(|report| (report.kind.as_str(), report.name.as_str())).collect();
+    assert_eq!(kinds[2], ("gateway", gateway.url.as_str()));
 }
