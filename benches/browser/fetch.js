@@ -19,12 +19,15 @@ window.bench = {
     for (const [step, what] of Object.entries(warm)) await stores.warm[step](what);
   },
 
-  /** Seconds for a step of `fetchFile` or `fetchDirectory`, and the bytes it says it has. */
+  /** Seconds for `fetchFile` or `fetchDirectory` into the store of this step, and the bytes that were read. */
   async fetch(step, how, what) {
     const start = performance.now();
     const bytes = await stores[step][how](what);
     return { seconds: (performance.now() - start) / 1000, bytes };
   },
+
+  /** Bytes in the store of this step; undefined if it has none, or does not say. */
+  held: (step) => stores[step].held?.(),
 };
 
 async function drain(url) {

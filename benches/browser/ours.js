@@ -12,11 +12,8 @@ export async function open(name, durability, remotes) {
   const storage = await openStorage({ name, durability, remotes });
   return {
     fetchFile: async (cid) => (await storage.retrieve(cid)).length,
-
-    async fetchDirectory(cid) {
-      await storage.pin(cid);
-      return (await storage.backendStatus()).bytes;
-    },
+    fetchDirectory: (cid) => storage.pin(cid),
+    held: async () => (await storage.backendStatus()).bytes,
 
     add: async (file) => (await storage.store(file)).cid,
     read: (cid) => storage.stream(cid),
