@@ -144,7 +144,8 @@ function median(values) {
 }
 
 function spread(values, digits) {
-  const text = (value) => value.toFixed(digits ?? (value < 10 ? 2 : value < 100 ? 1 : 0));
+  const needed = (value) => (Number.isInteger(value) ? 0 : value < 10 ? 2 : value < 100 ? 1 : 0);
+  const text = (value) => value.toFixed(digits ?? needed(value));
   const whole = text(median(values));
   return values.length === 1 ? whole : `${whole} (${text(Math.min(...values))}–${text(Math.max(...values))})`;
 }

@@ -34,7 +34,10 @@ export async function open(name, gateway) {
       const rest = names.values();
       let bytes = 0;
       const caller = async () => {
-        for (const name of rest) bytes += await drain(files.cat(name));
+        for (const name of rest) {
+          const read = await drain(files.cat(name));
+          bytes += read;
+        }
       };
       await Promise.all(Array.from({ length: AT_ONCE }, caller));
       return bytes;
