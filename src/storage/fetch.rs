@@ -13,7 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future;
+use futures_util::stream::{self, StreamExt};
 
 use super::{Shared, blocks::Blocks, sweep};
 use crate::{
@@ -29,7 +29,8 @@ use crate::{
 /// Blocks are proven and stored when this many bytes of them have come: enough to hash several at once.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
-/// Bytes of blocks that are held already and that a CAR may bring along: the way from its root to what is missing.
+/// Bytes of blocks that are held already and that a CAR may bring along, besides as many as it brings new ones: the way
+/// from its root to what is missing.
 const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
 
 /// What each of these counts besides its bytes: empty ones without end are too many as well.
@@ -37,6 +38,9 @@ const HELD_OVERHEAD: usize = 64;
 
 /// So many leaves in a row are asked for one by one; more of them as a CAR.
 const FEW_LEAVES: usize = 2;
+
+/// Requests for single blocks under way at once, as many as browsers allow to one host.
+const SINGLE_AT_ONCE: usize = 6;
 
 /// Requests that brought nothing, one after the other, before a session gives up.
 const MAX_BARREN: u32 = 6;
@@ -73,6 +77,8 @@ struct Fetch {
     range: Option<Range<u64>>,
     /// What the reader has seen that it will need, by its place in the file.
     expected: RefCell<BTreeMap<u64, (Cid, u64)>>,
+    /// Of a DAG that is walked: the node whose links are looked for.
+    walked: RefCell<Option<(Cid, Vec<Cid>)>>,
     stream: RefCell<Option<Stream>>,
     /// From the first request on: what comes is not swept before it is a root's.
     open: RefCell<Option<sweep::Open>>,
@@ -96,6 +102,7 @@ struct Stream {
     /// What proven blocks of it link to and did not come yet.
     wanted: HashSet<Cid>,
     held_bytes: usize,
+    fresh_bytes: usize,
     ended: bool,
 }
 
@@ -109,6 +116,7 @@ impl Session {
             ways: RefCell::default(),
             range,
             expected: RefCell::default(),
+            walked: RefCell::default(),
             stream: RefCell::default(),
             open: RefCell::default(),
             single: Cell::new(false),
@@ -249,6 +257,7 @@ impl Fetch {
             path_from: (!wanted.path.is_empty()).then_some(wanted.cid),
             wanted: HashSet::from([wanted.cid]),
             held_bytes: 0,
+            fresh_bytes: 0,
             ended: false,
         }))
     }
@@ -258,7 +267,8 @@ impl Fetch {
     async fn plan(&self, first: Cid) -> Result<Option<Wanted>> {
         let Some(range) = &self.range else {
             let leaf = Codec::of(&first)? == Codec::Raw && first != self.root.get();
-            return Ok((!leaf).then_some(Wanted { cid: first, path: Vec::new(), scope: Scope::All }));
+            let from = if leaf { self.parent(&first).await? } else { Some(first) };
+            return Ok(from.map(|cid| Wanted { cid, path: Vec::new(), scope: Scope::All }));
         };
         if let Some((from, path)) = self.ways.borrow().get(&first).cloned() {
             let one_step = self.stepwise.get() && !path.is_empty();
@@ -285,6 +295,15 @@ impl Fetch {
         // What is not known yet of the file lies behind what is: if all of that is missing, so perhaps is the rest.
         let end = if run.len() == later.len() { range.end } else { (*end).min(range.end) };
         Ok(Some(below((*start).max(range.start)..end)))
+    }
+
+    /// The node above a missing leaf, if its CAR is the better way to get it: where many are missing, and no more are held.
+    async fn parent(&self, leaf: &Cid) -> Result<Option<Cid>> {
+        let Some((node, links)) = self.walked.borrow().clone().filter(|(_, links)| links.contains(leaf)) else {
+            return Ok(None);
+        };
+        let missing = self.missing(&links).await?.len();
+        Ok((missing > FEW_LEAVES && 2 * missing >= links.len()).then_some(node))
     }
 
     /// Proves and stores the next blocks of a CAR; how many of them were new. What came before a failure is kept.
@@ -357,13 +376,16 @@ impl Fetch {
         };
         if held {
             stream.held_bytes += block.bytes().len() + HELD_OVERHEAD;
-            if stream.held_bytes > MAX_HELD_BYTES {
+            if stream.held_bytes > MAX_HELD_BYTES + stream.fresh_bytes {
                 return Ok(Err(Failure::Broken("it sends over and over what is held here".into())));
             }
         } else if !asked && stream.path_from.is_some_and(|from| stream.wanted.contains(&from)) {
             return Ok(Err(Failure::Broken("its CAR does not begin where the path does".into())));
         } else if !asked {
             return Ok(Err(Failure::Lied(format!("{cid}, which nothing asked for links to"))));
+        }
+        if !held {
+            stream.fresh_bytes += block.bytes().len();
         }
         if asked {
             // A codec without known links has none to follow.
@@ -372,10 +394,11 @@ impl Fetch {
         Ok(Ok((!held).then_some(block)))
     }
 
-    /// Single blocks, all at once: there are only as many as a reader asks for ahead.
+    /// Single blocks, several at once.
     async fn get_single(&self, missing: Vec<Cid>) -> Result<()> {
         let gets = missing.iter().map(|cid| async move { (*cid, self.remotes.block(*cid).await) });
-        for (cid, answer) in future::join_all(gets).await {
+        let mut answers = stream::iter(gets).buffered(SINGLE_AT_ONCE);
+        while let Some((cid, answer)) = answers.next().await {
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(attempts) => {
@@ -453,6 +476,14 @@ impl Source {
     /// The session, if there is one.
     pub fn session(&self) -> Option<&Rc<Session>> {
         self.session.as_ref().ok()
+    }
+
+    /// Returns when all that a node links to is held here, whatever a cache may have.
+    pub async fn ensure_below(&self, node: Cid, links: &[Cid]) -> Result<()> {
+        if let Ok(session) = &self.session {
+            session.fetch.walked.replace(Some((node, links.to_vec())));
+        }
+        self.ensure(links).await
     }
 
     /// Returns when all of these are held here, whatever a cache may have.

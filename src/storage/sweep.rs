@@ -234,7 +234,7 @@ pub async fn walk_all(source: &Source, root: &Cid) -> Result<()> {
             continue;
         }
         let below = below(source, &cid).await?;
-        source.ensure(&below).await?;
+        source.ensure_below(cid, &below).await?;
         stack.extend(below.into_iter().rev());
     }
     Ok(())

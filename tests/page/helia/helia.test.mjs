@@ -67,7 +67,7 @@ test('a file comes from a Helia node, proven, and is kept', async () => {
     assert.deepEqual([name, kind, state], ['helia', 'helia', 'available']);
     assert.ok(checked > 0);
   }
-  assert.match(result.states[1].evidence, /ms until its first bytes/);
+  assert.ok(result.states[1].latency >= 0);
 });
 
 test('a directory comes from a Helia node as a whole', async () => {

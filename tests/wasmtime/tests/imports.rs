@@ -38,3 +38,19 @@ fn the_command_can_reach_no_network() {
     assert_eq!(others(imports, &[HOST, TERMINAL].concat()), Vec::<String>::new());
     assert_eq!(exports, ["wasi:cli/run@0.2.12"]);
 }
+
+#[test]
+fn the_bridged_component_reaches_out_through_one_interface() {
+    let (imports, exports) = interfaces(Artefact::Bridged);
+    assert_eq!(others(imports, HOST), ["ipfs-kit:storage/remote@0.1.0"]);
+    assert_eq!(exports, ["ipfs-kit:storage/storage@0.1.0"]);
+}
+
+#[test]
+fn the_composed_component_asks_for_http_besides() {
+    let (imports, exports) = interfaces(Artefact::Composed);
+    let mut besides = others(imports, HOST);
+    besides.sort();
+    assert_eq!(besides, ["wasi:http/outgoing-handler@0.2.12", "wasi:http/types@0.2.12"]);
+    assert_eq!(exports, ["ipfs-kit:storage/storage@0.1.0"]);
+}

@@ -222,13 +222,7 @@ export class Storage {
   async #cancellable(signal, start) {
     signal?.throwIfAborted();
     const cancel = new Cancel();
-    const abort = () => cancel.cancel();
-    signal?.addEventListener('abort', abort);
-    try {
-      return await abortable(call(start(this.#open(), cancel)), signal);
-    } finally {
-      signal?.removeEventListener('abort', abort);
-    }
+    return abortable(call(start(this.#open(), cancel)), signal, cancel);
   }
 
   /** The pieces of a file, and how far each reaches. The first is empty, and says that the file is open. */
@@ -244,23 +238,20 @@ export class Storage {
     }
     const wanted = { offset, length, offline: Boolean(offline), pin: Boolean(pin) };
     const opening = call(this.#open().reader(text(path), wanted, onFetched, cancel));
-    const abort = () => cancel.cancel();
-    signal?.addEventListener('abort', abort);
     let reading;
     try {
-      const reader = await abortable(opening, signal);
+      const reader = await abortable(opening, signal, cancel);
       const total = reader.length;
       let done = 0;
       yield { piece: new Uint8Array(), done, total };
       while (done < total) {
         reading = call(reader.next(cancel));
-        const piece = await abortable(reading, signal);
+        const piece = await abortable(reading, signal, cancel);
         done += piece.length;
         onProgress?.({ done, total });
         yield { piece, done, total };
       }
     } finally {
-      signal?.removeEventListener('abort', abort);
       cancel.cancel();
       // A call under way borrows the reader until it has ended. The caller need not wait for that.
       Promise.allSettled([opening, reading]).then(([{ value: reader }]) => reader?.free());
@@ -285,11 +276,14 @@ async function call(promise) {
   }
 }
 
-/** Settles as the promise (or value) does, or rejects as soon as the signal aborts. */
-function abortable(promise, signal) {
+/** Settles as the promise (or value) does, or rejects as soon as the signal aborts, and cancels what it waits for. */
+function abortable(promise, signal, cancel) {
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
+    const abort = () => {
+      reject(signal.reason);
+      cancel?.cancel();
+    };
     if (signal.aborted) abort();
     signal.addEventListener('abort', abort, { once: true });
     Promise.resolve(promise).then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
