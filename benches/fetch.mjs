@@ -1,5 +1,5 @@
-// Fetching over loopback, with a delay before each request: the component in wasmtime and the package in Chromium against
-// one plain fetch of the same CAR, which proves and keeps nothing, and against Helia. Each into a fresh store, in turn.
+// Fetching over loopback, with a delay before each request: the command in wasmtime and the package in Chromium against one
+// plain fetch of the same CAR, which proves and keeps nothing, and against Helia. Each into a fresh store, in turn.
 
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm } from 'node:fs/promises';
@@ -161,7 +161,12 @@ function print(figures) {
     ['  requests', '', requests(`${ours}.directory`), requests(`${other}.directory`)],
     ['  bytes sent', 'MB', sent(`${ours}.directory`), sent(`${other}.directory`)],
   ];
-  const ranged = (ours, other) => ['file, plain fetch by entity-bytes, as ours', 'ms', time(`${ours}.file`), time(`${other}.ranged`)];
+  const ranged = (ours, other) => [
+    'file, plain fetch by entity-bytes, as ours',
+    'ms',
+    time(`${ours}.file`),
+    time(`${other}.ranged`),
+  ];
   const title = `Fetch, ${DELAY} ms before each request`;
   table(`${title}: the command in wasmtime, and one plain fetch of the CAR in Node`, ['ours', 'plain CAR'], [
     ...rows('wasi', 'node'),
@@ -172,8 +177,10 @@ function print(figures) {
     ...rows('ours', 'plain'),
     ranged('ours', 'plain'),
   ]);
-  table(`${title}: the package and Helia 7 with its gateway broker over blockstore-idb, both in Chromium`, ['ours', 'Helia'], rows('ours', 'helia'));
-  for (const [where, ours, other] of [['WASI', 'wasi', 'node'], ['Chromium', 'ours', 'plain']]) {
+  const both = 'the package and Helia 7 with its gateway broker over blockstore-idb, both in Chromium';
+  table(`${title}: ${both}`, ['ours', 'Helia'], rows('ours', 'helia'));
+  const homes = { WASI: ['wasi', 'node'], Chromium: ['ours', 'plain'] };
+  for (const [where, [ours, other]] of Object.entries(homes)) {
     ratioLimit(`file, ${where}`, time(`${ours}.file`), time(`${other}.file`), 1.3);
     limitBar(`file, ${where}`, requests(`${ours}.file`), 10, 'requests');
     ratioLimit(`directory, ${where}`, time(`${ours}.directory`), time(`${other}.directory`), 2);

@@ -1,4 +1,5 @@
-// `./x bench [--quick] [wasi] [browser] [fetch]`: what was built against the best of its kind, side by side on the same data.
+// `./x bench [--quick] [wasi] [browser] [fetch]`: what was built against the best of its kind, side by side on the same
+// data.
 
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
