@@ -143,14 +143,14 @@ fn whom_it_goes_to_must_be_one_of_the_remotes_and_allowed() {
         let here = async |world: &World| world.storage.store("here", StoreOptions::default()).await.unwrap().root.cid;
         let world_ = world(OpenOptions::default());
         let cid = here(&world_).await;
-        for name in ["", "nod", "http://gateway.test/", "kubo+http://127.0.0.1:5001"] {
+        for name in ["", "nod", "http://gateway.test/x", "kubo+http://127.0.0.1:5001"] {
             match world_.storage.push(&cid, name, pinned()).await {
                 Err(Error::InvalidArgument(text)) => assert!(text.contains("http://gateway.test"), "{text}"),
                 other => panic!("{name}: {other:?}"),
             }
         }
-        // A gateway takes nothing.
-        match world_.storage.push(&cid, "http://gateway.test", pinned()).await {
+        // A gateway takes nothing, with or without a slash at its end.
+        match world_.storage.push(&cid, "http://gateway.test/", pinned()).await {
             Err(Error::Unavailable { attempts, .. }) => {
                 assert!(attempts[0].1.contains("does not offer"), "{attempts:?}")
             }
@@ -239,8 +239,13 @@ fn to_a_real_rpc_where_it_can_be_read() {
     let (server, clock) = (Counterpart::rpc(), Rc::new(SystemClock));
     let kubo: Rc<dyn Remote> = Rc::new(Kubo::new(Client::http(), &server.url).unwrap());
     let name = kubo.name().to_owned();
-    let remotes =
-        Rc::new(Remotes::new(vec![kubo], Rc::new(Nobody), clock.clone(), Rc::new(Loopback), Patience::of(5_000)));
+    let remotes = Rc::new(Remotes::new(
+        vec![kubo],
+        Rc::new(Nobody),
+        clock.clone(),
+        Rc::new(Loopback),
+        Patience::of(5_000).unwrap(),
+    ));
     let options = OpenOptions { remotes: Some(remotes.clone()), ..OpenOptions::default() };
     let storage = Storage::new(Rc::new(MemoryTier::new()), Rc::new(CpuHasher), clock, options).unwrap();
     let ask = |call: &str| {

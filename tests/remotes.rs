@@ -452,3 +452,35 @@ fn urls_that_are_no_bases_are_refused() {
     }
     assert_eq!(Gateway::new(http, "https://gateway.test/base/").unwrap().name(), "https://gateway.test/base");
 }
+
+/// Once it asks for a moment, and is given it.
+#[test]
+fn who_asks_for_patience_gets_it() {
+    block_on(async {
+        let world = world(1, OpenOptions::default());
+        let data = noise(21, 300_000);
+        let cid = world.everywhere(&data, small()).await;
+        world.origins[0].fails(Fault::RetryAfter(3), 1);
+        assert_eq!(world.storage.retrieve(&cid).await.unwrap(), data);
+        let elapsed = world.time.now.get() - 1_000_000;
+        assert!((3_000..10_000).contains(&elapsed), "{elapsed} ms");
+        assert_eq!(world.requests().len(), 2, "{:?}", world.requests());
+    });
+}
+
+/// A directory whose node is held, and many of whose leaves are not.
+#[test]
+fn many_missing_leaves_come_with_one_request() {
+    block_on(async {
+        let world = world(1, OpenOptions::default());
+        let data = noise(22, 60_000);
+        let cid = world.everywhere(&data, small()).await;
+        let mut reader = world.storage.reader(&cid, ReadOptions::range(0, Some(10))).await.unwrap();
+        while reader.next().await.unwrap().is_some() {}
+        drop(reader);
+        let before = world.requests().len();
+        world.storage.pin(&cid, PinOptions::default()).await.unwrap();
+        assert_eq!(world.requests().len() - before, 1, "{:?}", world.requests());
+        world.holds_only(&cid).await;
+    });
+}

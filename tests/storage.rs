@@ -440,3 +440,20 @@ proptest! {
         });
     }
 }
+
+/// What is deleted while it is read does not come back as a root without its blocks.
+#[test]
+fn what_is_deleted_while_it_is_read_is_not_pinned_in_parts() {
+    block_on(async {
+        let (_, storage) = in_memory();
+        let stored = storage.store(noise(31, 5000), StoreOptions::default()).await.unwrap().root.cid;
+        let mut reader = storage.reader(&stored, ReadOptions { pin: true, ..ReadOptions::default() }).await.unwrap();
+        storage.delete(&stored).await.unwrap();
+        while let Ok(Some(_)) = reader.next().await {}
+        assert!(storage.stat(&stored).await.is_err());
+        // Nothing stands in the way of later sweeps.
+        let other = storage.store(noise(32, 5000), StoreOptions::default()).await.unwrap().root.cid;
+        storage.delete(&other).await.unwrap();
+        assert!(!storage.exists(&other).await.unwrap());
+    });
+}

@@ -64,7 +64,7 @@ fn remotes(addresses: &[String], timeout: Option<u32>) -> Result<Remotes> {
         remote::{ComponentConnector, Connector, Patience},
     };
     let remotes = addresses.iter().map(|address| ComponentConnector.connect(address)).collect::<Result<_>>()?;
-    let patience = timeout.map_or_else(Patience::default, Patience::of);
+    let patience = timeout.map_or_else(|| Ok(Patience::default()), Patience::of)?;
     Ok(Remotes::new(remotes, Rc::new(ComponentConnector), Rc::new(WallClock), Rc::new(WasiNetwork), patience))
 }
 

@@ -82,7 +82,13 @@ impl Remote for Gateway {
         };
         let names: String = wanted.path.iter().map(|name| format!("/{}", utf8_percent_encode(name, ESCAPED))).collect();
         let path = format!("{}{names}?format=car&{scope}&car-version=1&car-order=dfs&car-dups=n", wanted.cid);
-        Ok(self.get(&path, format!("{CAR}; version=1; order=dfs; dups=n"), CAR).await?.body)
+        let response = self.get(&path, format!("{CAR}; version=1; order=dfs; dups=n"), CAR).await?;
+        match response.header("content-type").unwrap_or_default() {
+            other if other.contains("order=") && !other.contains("order=dfs") => {
+                Err(Failure::Unsupported("CARs in the order of the DAG".into()))
+            }
+            _ => Ok(response.body),
+        }
     }
 }
 

@@ -9,6 +9,9 @@ const RESTS_AFTER: u32 = 3;
 const REST: u64 = 1_000;
 const LONGEST_REST: u64 = 60_000;
 
+/// The longest rest that a remote can ask for.
+const LONGEST_STATED: u64 = 3_600_000;
+
 /// The evidence on one remote.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
@@ -52,6 +55,11 @@ impl Health {
         self.rests_until = 0;
     }
 
+    /// Another answered while it was waited for.
+    pub fn outrun(&mut self, waited: u64) {
+        self.latency = Some(self.latency.unwrap_or_default().max(waited));
+    }
+
     /// It did not.
     pub fn failed(&mut self, now: u64, failure: &Failure) {
         self.last = Some((now, Err(failure.clone())));
@@ -61,7 +69,7 @@ impl Health {
             Failure::Lied(what) => self.lie = Some(what.clone()),
             Failure::Busy(wait) => {
                 self.failures += 1;
-                self.rests_until = now + wait.unwrap_or_else(|| self.rest()).min(LONGEST_REST);
+                self.rests_until = now + wait.map_or_else(|| self.rest(), |wait| wait.min(LONGEST_STATED));
             }
             _ => {
                 self.failures += 1;

@@ -17,6 +17,7 @@ use futures_util::{
 use super::{Connector, Failure, Health, ROUTING, Remote, State, Wanted};
 use crate::{
     block::{Block, Cid},
+    error::{Error, Result as Outcome},
     platform::{Clock, Network, http::Body},
 };
 
@@ -35,8 +36,12 @@ pub struct Patience {
 
 impl Patience {
     /// The usual, but for the silence that is borne.
-    pub fn of(silence: u32) -> Self {
-        Patience { silence: silence.into(), ..Patience::default() }
+    pub fn of(silence: u32) -> Outcome<Self> {
+        match silence {
+            0 => Err(Error::InvalidArgument("a remote timeout of 0 ms: nobody answers in no time".into())),
+            // What the timers of browsers can count.
+            some => Ok(Patience { silence: some.min(i32::MAX as u32).into(), ..Patience::default() }),
+        }
     }
 }
 
@@ -54,6 +59,9 @@ const MAX_NEW: usize = MAX_FOUND / 2;
 
 /// Of those that lied and had to make room, so many names are kept.
 const MAX_LIARS: usize = 256;
+
+/// So many times the patience has who is given something: it says nothing before it has all of it.
+const TELLING: u64 = 10;
 
 /// Who sends fewer bytes than this while patience lasts counts as silent: one byte now and then would hold a call up for ever.
 const LEAST_BYTES: usize = 16 * 1024;
@@ -101,8 +109,8 @@ pub struct Answer<T> {
 pub struct Begun {
     first: Option<Bytes>,
     body: Box<dyn Body>,
-    /// When the bytes that are being counted began to come, and how many did.
-    pace: (u64, usize),
+    /// Bytes that are being counted, and how long they were waited for.
+    pace: (usize, u64),
 }
 
 impl fmt::Debug for Remotes {
@@ -204,29 +212,26 @@ impl Remotes {
             })
         };
         let rounds = if wanted.path.is_empty() { self.patience.rounds } else { 1 };
-        let mut answer = self.ask(&wanted.cid, rounds, ask).await?;
-        answer.value.pace.0 = self.clock.now();
-        Ok(answer)
+        self.ask(&wanted.cid, rounds, ask).await
     }
 
     /// The next bytes of a body, if they come in time.
     pub async fn next(&self, from: &Peer, begun: &mut Begun) -> Result<Option<Bytes>, Failure> {
+        let asked = self.clock.now();
         let next = match begun.first.take() {
             Some(first) => Some(first),
             None => self.in_time(begun.body.next()).await?,
         };
-        let count = next.as_ref().map_or(0, Bytes::len);
-        from.health().bytes_in += count as u64;
-        let (since, bytes) = begun.pace;
-        let now = self.clock.now();
-        begun.pace = match bytes + count {
-            few if few < LEAST_BYTES && now.saturating_sub(since) > self.patience.silence => {
-                return Err(Failure::Silent);
-            }
-            few if few < LEAST_BYTES => (since, few),
-            _ => (now, 0),
+        let Some(bytes) = next else { return Ok(None) };
+        from.health().bytes_in += bytes.len() as u64;
+        // Not the time that the caller takes: only what the remote lets it wait.
+        let (count, waited) = (begun.pace.0 + bytes.len(), begun.pace.1 + self.clock.now().saturating_sub(asked));
+        begun.pace = match count {
+            few if few < LEAST_BYTES && waited > self.patience.silence => return Err(Failure::Silent),
+            few if few < LEAST_BYTES => (few, waited),
+            _ => (0, 0),
         };
-        Ok(next)
+        Ok(Some(bytes))
     }
 
     /// A remote whose answer had begun well has failed.
@@ -237,7 +242,7 @@ impl Remotes {
 
     /// One of the configured remotes.
     pub fn named(&self, name: &str) -> Option<Peer> {
-        self.configured.iter().find(|peer| peer.name() == name).cloned()
+        self.configured.iter().find(|peer| peer.name().trim_end_matches('/') == name.trim_end_matches('/')).cloned()
     }
 
     /// Gives blocks to one remote; asks it again while that may help.
@@ -309,8 +314,8 @@ impl Remotes {
     ) -> Result<Answer<T>, Vec<Attempt>> {
         let mut attempts = Vec::new();
         for round in 0..rounds.max(1) {
-            if round > 0 {
-                self.network.sleep(self.wait(round)).await;
+            if round > 0 && !self.pause(round, &self.peers()).await {
+                break;
             }
             let before = attempts.len();
             if let Some(answer) = self.round(self.order(), &ask, &mut attempts).await {
@@ -342,8 +347,10 @@ impl Remotes {
     ) -> Option<Answer<T>> {
         let mut order = order.into_iter();
         let mut under_way = FuturesUnordered::new();
+        let mut asked: Vec<(Peer, u64)> = Vec::new();
         loop {
             if let Some(peer) = order.next() {
+                asked.push((peer.clone(), self.clock.now()));
                 under_way.push(async move {
                     let began = self.clock.now();
                     let done = self.in_time(ask(peer.0.remote.clone())).await;
@@ -357,8 +364,14 @@ impl Remotes {
             let Either::Left((ended, _)) = future::select(under_way.next(), hedge).await else { continue };
             let (from, began, done) = ended?;
             self.note(&from, began, &done);
+            asked.retain(|(peer, _)| !Rc::ptr_eq(&peer.0, &from.0));
             match done {
-                Ok(value) => return Some(Answer { from, value }),
+                Ok(value) => {
+                    // Those who were outrun are that slow at least.
+                    let now = self.clock.now();
+                    asked.iter().for_each(|(peer, began)| peer.health().outrun(now.saturating_sub(*began)));
+                    return Some(Answer { from, value });
+                }
                 Err(failure) => attempts.push(from.attempt(failure)),
             }
             // Others are still under way, or can be asked: the loop goes on until there are none.
@@ -432,19 +445,40 @@ impl Remotes {
 
     /// Asks one remote for something, and again while that may help.
     async fn tell<T>(&self, to: &Peer, ask: &impl Fn(Rc<dyn Remote>) -> Asked<T>) -> Result<T, Attempt> {
-        let mut attempts = Vec::new();
+        let mut last = None;
         for round in 0..self.patience.rounds.max(1) {
-            if round > 0 {
-                self.network.sleep(self.wait(round)).await;
-            }
-            if let Some(answer) = self.round(vec![to.clone()], ask, &mut attempts).await {
-                return Ok(answer.value);
-            }
-            if !attempts.last().is_some_and(|attempt| attempt.failure.is_passing()) {
+            if round > 0 && !self.pause(round, std::slice::from_ref(to)).await {
                 break;
             }
+            let began = self.clock.now();
+            let done = self.in_time_of(self.patience.silence * TELLING, ask(to.0.remote.clone())).await;
+            self.note(to, began, &done);
+            match done {
+                Ok(value) => return Ok(value),
+                Err(failure) => {
+                    let passing = failure.is_passing();
+                    last = Some(to.attempt(failure));
+                    if !passing {
+                        break;
+                    }
+                }
+            }
         }
-        Err(attempts.pop().unwrap_or_else(|| to.attempt(Failure::Silent)))
+        Err(last.unwrap_or_else(|| to.attempt(Failure::Silent)))
+    }
+
+    /// Waits before a round, as long as all of these rest where they do; tells whether that could be borne.
+    async fn pause(&self, round: u32, peers: &[Peer]) -> bool {
+        let now = self.clock.now();
+        let rests =
+            |peer: &Peer| Some(peer.health()).filter(|health| health.lie.is_none()).map(|health| health.rests_until);
+        let back = peers.iter().filter_map(rests).min().unwrap_or_default();
+        let wait = self.wait(round).max(back.saturating_sub(now));
+        if wait > self.patience.silence {
+            return false;
+        }
+        self.network.sleep(wait).await;
+        true
     }
 
     fn note<T>(&self, peer: &Peer, began: u64, done: &Result<T, Failure>) {
@@ -463,8 +497,12 @@ impl Remotes {
     }
 
     async fn in_time<T>(&self, done: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        self.in_time_of(self.patience.silence, done).await
+    }
+
+    async fn in_time_of<T>(&self, time: u64, done: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         let done = std::pin::pin!(done);
-        match future::select(done, self.network.sleep(self.patience.silence)).await {
+        match future::select(done, self.network.sleep(time)).await {
             Either::Left((done, _)) => done,
             Either::Right(_) => Err(Failure::Silent),
         }

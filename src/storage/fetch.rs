@@ -95,6 +95,8 @@ struct Fetch {
 /// A CAR on its way.
 struct Stream {
     from: Peer,
+    /// For what it was asked; what else is missing it need not have.
+    first: Cid,
     body: Begun,
     decoder: CarDecoder,
     /// Where the path begins, if it was asked for one.
@@ -190,7 +192,11 @@ impl Fetch {
     async fn advance(&self, missing: Vec<Cid>) -> Result<()> {
         let Some(first) = missing.first().copied() else { return Ok(()) };
         if self.barren.get() >= MAX_BARREN {
-            return Err(self.unavailable(first));
+            let error = self.unavailable(first);
+            // Who asks again later begins anew.
+            self.barren.set(0);
+            self.attempts.borrow_mut().clear();
+            return Err(error);
         }
         if self.open.borrow().is_none() {
             let open = sweep::enter(&self.shared).await;
@@ -204,8 +210,6 @@ impl Fetch {
         let Some(mut stream) = stream else { return self.get_single(missing).await };
         match self.batch(&mut stream).await? {
             // Of what is held it can send only so much.
-            Ok(0) if !stream.ended => {}
-            Ok(0) => self.barren.set(self.barren.get() + 1),
             Ok(_) => {}
             Err(failure) => {
                 self.gave_up(&stream, failure);
@@ -214,7 +218,7 @@ impl Fetch {
         }
         if !stream.ended {
             self.stream.replace(Some(stream));
-        } else if !self.missing(&[first]).await?.is_empty() {
+        } else if !self.missing(&[stream.first]).await?.is_empty() {
             self.gave_up(&stream, Failure::Broken("its CAR ended before all of it had come".into()));
         }
         Ok(())
@@ -252,6 +256,7 @@ impl Fetch {
         };
         Ok(Some(Stream {
             from: answer.from,
+            first,
             body: answer.value,
             decoder: CarDecoder::new(),
             path_from: (!wanted.path.is_empty()).then_some(wanted.cid),
@@ -310,11 +315,15 @@ impl Fetch {
     async fn batch(&self, stream: &mut Stream) -> Result<Result<usize, Failure>> {
         let (claims, mut failure) = self.receive(stream).await;
         let mut fresh: Vec<Block> = Vec::with_capacity(claims.len());
-        let mut seen = HashSet::new();
+        // What is held, or has come already, and identity blocks.
+        let mut held: HashSet<Cid> = claims.iter().map(|(cid, _)| *cid).collect();
+        for missing in self.missing(&held.iter().copied().collect::<Vec<_>>()).await? {
+            held.remove(&missing);
+        }
         for proven in Block::verify(self.shared.hasher.as_ref(), claims).await? {
-            match self.take(stream, proven, &seen).await? {
+            match take(stream, proven, &held)? {
                 Ok(block) => {
-                    seen.extend(block.iter().map(|block| *block.cid()));
+                    held.extend(block.iter().map(|block| *block.cid()));
                     fresh.extend(block);
                 }
                 Err(lie) => {
@@ -336,7 +345,8 @@ impl Fetch {
                 Ok(Some(Item::Header(_))) => {}
                 Ok(Some(Item::Block(cid, block))) => {
                     if let Err(error) = block::check(&cid) {
-                        return (claims, Some(Failure::Lied(error.to_string())));
+                        // A DAG may link to what is not known here: who sends it does not lie.
+                        return (claims, Some(Failure::Unsupported(error.to_string())));
                     }
                     bytes += block.len();
                     claims.push((cid, block));
@@ -354,44 +364,6 @@ impl Fetch {
             }
         }
         (claims, None)
-    }
-
-    /// A block of a CAR, if it is proven and wanted; none if it is held and was only on the way.
-    async fn take(
-        &self,
-        stream: &mut Stream,
-        proven: Result<Block>,
-        seen: &HashSet<Cid>,
-    ) -> Result<Result<Option<Block>, Failure>> {
-        let block = match proven {
-            Ok(block) => block,
-            Err(Error::Integrity(cid)) => return Ok(Err(Failure::Lied(format!("bytes that do not hash to {cid}")))),
-            Err(error) => return Err(error),
-        };
-        let cid = *block.cid();
-        let asked = stream.wanted.remove(&cid);
-        let held = match block::key(&cid).filter(|_| !seen.contains(&cid)) {
-            Some(key) => self.shared.blocks.has(&[key]).await?.first() == Some(&true),
-            None => true,
-        };
-        if held {
-            stream.held_bytes += block.bytes().len() + HELD_OVERHEAD;
-            if stream.held_bytes > MAX_HELD_BYTES + stream.fresh_bytes {
-                return Ok(Err(Failure::Broken("it sends over and over what is held here".into())));
-            }
-        } else if !asked && stream.path_from.is_some_and(|from| stream.wanted.contains(&from)) {
-            return Ok(Err(Failure::Broken("its CAR does not begin where the path does".into())));
-        } else if !asked {
-            return Ok(Err(Failure::Lied(format!("{cid}, which nothing asked for links to"))));
-        }
-        if !held {
-            stream.fresh_bytes += block.bytes().len();
-        }
-        if asked {
-            // A codec without known links has none to follow.
-            stream.wanted.extend(dag::links(&block).unwrap_or_default());
-        }
-        Ok(Ok((!held).then_some(block)))
     }
 
     /// Single blocks, several at once.
@@ -443,6 +415,36 @@ impl Fetch {
     fn unavailable(&self, cid: Cid) -> Error {
         unavailable(cid, &self.attempts.borrow())
     }
+}
+
+/// A block of a CAR, if it is proven and wanted; none if it is held and was only on the way.
+fn take(stream: &mut Stream, proven: Result<Block>, held: &HashSet<Cid>) -> Result<Result<Option<Block>, Failure>> {
+    let block = match proven {
+        Ok(block) => block,
+        Err(Error::Integrity(cid)) => return Ok(Err(Failure::Lied(format!("bytes that do not hash to {cid}")))),
+        Err(error) => return Err(error),
+    };
+    let cid = *block.cid();
+    let asked = stream.wanted.remove(&cid);
+    let held = held.contains(&cid);
+    if held {
+        stream.held_bytes += block.bytes().len() + HELD_OVERHEAD;
+        if stream.held_bytes > MAX_HELD_BYTES + stream.fresh_bytes {
+            return Ok(Err(Failure::Broken("it sends over and over what is held here".into())));
+        }
+    } else if !asked && stream.path_from.is_some_and(|from| stream.wanted.contains(&from)) {
+        return Ok(Err(Failure::Broken("its CAR does not begin where the path does".into())));
+    } else if !asked {
+        return Ok(Err(Failure::Lied(format!("{cid}, which nothing asked for links to"))));
+    }
+    if !held {
+        stream.fresh_bytes += block.bytes().len();
+    }
+    if asked {
+        // A codec without known links has none to follow.
+        stream.wanted.extend(dag::links(&block).unwrap_or_default());
+    }
+    Ok(Ok((!held).then_some(block)))
 }
 
 /// What it means to the caller that all of these were in vain.

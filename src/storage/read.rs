@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{
     Shared,
     fetch::{Fetched, OnFetched, Source},
+    sweep,
 };
 use crate::{
     block::Cid,
@@ -99,20 +100,31 @@ impl Reader {
     /// A file that came from elsewhere is one of this store's now, without a name; pinned if that was asked.
     async fn settle(&self) -> Result<()> {
         let fetched = self.source.session().is_some_and(|session| session.fetched().blocks > 0);
-        let stored = self.shared.tier.root(&self.cid).await?;
-        let adopt = self.whole && (fetched || self.pin) && stored.is_none();
-        let pin = self.pin && !stored.is_some_and(|stored| stored.pinned);
-        if !adopt && !pin {
+        if !self.whole || !(fetched || self.pin) {
             return Ok(());
         }
+        let open = sweep::enter(&self.shared).await;
+        // It may have been deleted since it was read, or a part of it; from here on nothing is.
+        match sweep::walk_all(&self.source, &self.cid).await {
+            Err(_) if !self.pin => return Ok(()),
+            whole => whole?,
+        }
+        let roots = self.shared.roots.lock().await;
+        let stored = self.shared.tier.root(&self.cid).await?;
         let modified = self.shared.clock.now();
         let root = Root { cid: self.cid, filename: None, size: self.size(), modified, profile: None };
+        let pin = self.pin && !stored.as_ref().is_some_and(|stored| stored.pinned);
         let commit = Commit {
-            set_roots: adopt.then_some(root).into_iter().collect(),
+            set_roots: stored.is_none().then_some(root).into_iter().collect(),
             pin: pin.then_some(self.cid).into_iter().collect(),
             durability: self.shared.options.durability,
             ..Commit::default()
         };
-        self.shared.blocks.commit(commit).await.map(drop)
+        if pin || !commit.set_roots.is_empty() {
+            self.shared.blocks.commit(commit).await?;
+        }
+        drop(roots);
+        sweep::leave(open).await;
+        Ok(())
     }
 }

@@ -50,9 +50,9 @@ struct Connected(Rc<dyn Remote>);
 struct UnderWay(RefCell<State>);
 
 struct State {
-    pieces: LocalBoxStream<'static, Result<Bytes, Failure>>,
-    /// What it waits for.
+    /// What it waits for; it must go before what it belongs to does.
     pending: Option<Pollable>,
+    pieces: LocalBoxStream<'static, Result<Bytes, Failure>>,
 }
 
 type Answer<T> = LocalBoxFuture<'static, Result<T, Failure>>;
@@ -86,7 +86,10 @@ fn parse(cid: &str) -> Result<Cid, Failure> {
 impl GuestConnection for Connected {
     fn connect(address: String) -> Result<Connection, String> {
         let connector = HttpConnector(Rc::new(WasiHttp));
-        let remote = connector.connect(&address).map_err(|error| error.to_string())?;
+        let remote = connector.connect(&address).map_err(|error| match error {
+            crate::Error::InvalidArgument(problem) => problem,
+            other => other.to_string(),
+        })?;
         Ok(Connection::new(Connected(remote)))
     }
 

@@ -53,6 +53,8 @@ Exit codes: 0 done; 1 failed or refused, standard error says why. (Every WASI 0.
 
 The folder must be one that the host has opened, for instance:
   wasmtime run --dir STORE::/store --dir .::/in ipfs-kit-storage.cli.wasm --store /store store /in/FILE
+With remotes, which ipfs-kit-storage.cli.wasm cannot reach:
+  wasmtime run -S http --dir STORE::/store ipfs-kit-storage.cli-http.wasm --store /store --remote https://... pin CID
 ";
 
 /// What to do.

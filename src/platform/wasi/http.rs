@@ -155,9 +155,10 @@ fn resolve(from: &str, location: &str) -> Result<String, Failure> {
 }
 
 fn failed(code: &ErrorCode) -> Failure {
+    let said = format!("{code:?}").trim_start_matches("ErrorCode::").to_owned();
     match code {
-        ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => Failure::Denied(format!("{code:?}")),
-        other => Failure::Unreachable(format!("{other:?}")),
+        ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => Failure::Denied(said),
+        _ => Failure::Unreachable(said),
     }
 }
 
