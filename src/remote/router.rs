@@ -1,7 +1,7 @@
 //! Who is asked, in which order, for how long, and what is remembered of it.
 
 use std::{
-    cell::{RefCell, RefMut},
+    cell::{Cell, RefCell, RefMut},
     collections::VecDeque,
     fmt,
     rc::Rc,
@@ -111,6 +111,15 @@ pub struct Begun {
     body: Box<dyn Body>,
     /// Bytes that are being counted, and how long they were waited for.
     pace: (usize, u64),
+    resumed: Rc<Cell<u64>>,
+}
+
+impl Begun {
+    /// Where a caller who let it rest, while its next bytes were being waited for, notes when he came back: that time was
+    /// not the remote's.
+    pub fn resumed(&self) -> Rc<Cell<u64>> {
+        self.resumed.clone()
+    }
 }
 
 impl fmt::Debug for Remotes {
@@ -208,7 +217,7 @@ impl Remotes {
             Box::pin(async move {
                 let mut body = remote.car(&wanted).await?;
                 let first = body.next().await?;
-                Ok(Begun { first, body, pace: (0, 0) })
+                Ok(Begun { first, body, pace: (0, 0), resumed: Rc::default() })
             })
         };
         let rounds = if wanted.path.is_empty() { self.patience.rounds } else { 1 };
@@ -225,6 +234,7 @@ impl Remotes {
         let Some(bytes) = next else { return Ok(None) };
         from.health().bytes_in += bytes.len() as u64;
         // Not the time that the caller takes: only what the remote lets it wait.
+        let asked = asked.max(begun.resumed.get());
         let (count, waited) = (begun.pace.0 + bytes.len(), begun.pace.1 + self.clock.now().saturating_sub(asked));
         begun.pace = match count {
             few if few < LEAST_BYTES && waited > self.patience.silence => return Err(Failure::Silent),

@@ -95,15 +95,15 @@ impl Blocks {
     }
 
     /// Commits blocks that were fetched, and has them at hand for whoever waits for them.
-    pub async fn keep(&self, commit: Commit) -> Result<()> {
+    pub async fn keep(&self, commit: Commit) -> Result<Committed> {
         let blocks = commit.blocks.clone();
-        self.write(commit).await?;
+        let done = self.write(commit).await?;
         for block in blocks {
             if let Some(key) = block::key(block.cid()) {
                 self.cache.borrow_mut().put(key, block.bytes());
             }
         }
-        Ok(())
+        Ok(done)
     }
 
     /// Whether each is held here; caches are not asked.

@@ -4,6 +4,10 @@
 //! path to it if there is one, single blocks where nobody speaks CAR. Every block is proven and stored before anybody reads
 //! it, and only blocks that something proven links to are taken: a remote that sends others is struck out.
 
+mod flow;
+mod known;
+mod source;
+
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, HashMap, HashSet},
@@ -11,30 +15,23 @@ use std::{
     rc::Rc,
 };
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 
-use super::{Shared, blocks::Blocks, sweep};
+pub use self::source::Source;
+use self::{
+    flow::{Flow, Step, Stored},
+    known::Known,
+};
+use super::{Shared, sweep};
 use crate::{
     block::{self, Block, Cid, Codec, Key},
-    car::{CarDecoder, Item},
-    dag,
     error::{Error, OfflineReason, Result},
-    remote::{Attempt, Begun, Failure, Peer, Remotes, Scope, Wanted},
+    remote::{Attempt, Failure, Remotes, Scope, Wanted},
     tier::{Commit, Turn},
-    unixfs::BlockSource,
 };
 
-/// Blocks are proven and stored when this many bytes of them have come: enough to hash several at once.
-const BATCH_BYTES: usize = 2 * 1024 * 1024;
-
-/// Bytes of blocks that are held already and that a CAR may bring along, besides as many as it brings new ones: the way
-/// from its root to what is missing.
-const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
-
-/// What each of these counts besides its bytes: empty ones without end are too many as well.
-const HELD_OVERHEAD: usize = 64;
+/// Blocks that a reader will need and that are looked for together.
+const LOOKED_AHEAD: usize = 1024;
 
 /// So many leaves in a row are asked for one by one; more of them as a CAR.
 const FEW_LEAVES: usize = 2;
@@ -79,7 +76,8 @@ struct Fetch {
     expected: RefCell<BTreeMap<u64, (Cid, u64)>>,
     /// Of a DAG that is walked: the node whose links are looked for.
     walked: RefCell<Option<(Cid, Vec<Cid>)>>,
-    stream: RefCell<Option<Stream>>,
+    known: Known,
+    flow: RefCell<Option<Flow>>,
     /// From the first request on: what comes is not swept before it is a root's.
     open: RefCell<Option<sweep::Open>>,
     /// Nobody gives CARs,
@@ -90,22 +88,6 @@ struct Fetch {
     attempts: RefCell<Vec<Attempt>>,
     fetched: RefCell<Fetched>,
     listeners: RefCell<Vec<OnFetched>>,
-}
-
-/// A CAR on its way.
-struct Stream {
-    from: Peer,
-    /// For what it was asked; what else is missing it need not have.
-    first: Cid,
-    body: Begun,
-    decoder: CarDecoder,
-    /// Where the path begins, if it was asked for one.
-    path_from: Option<Cid>,
-    /// What proven blocks of it link to and did not come yet.
-    wanted: HashSet<Cid>,
-    held_bytes: usize,
-    fresh_bytes: usize,
-    ended: bool,
 }
 
 impl Session {
@@ -119,7 +101,8 @@ impl Session {
             range,
             expected: RefCell::default(),
             walked: RefCell::default(),
-            stream: RefCell::default(),
+            known: Known::default(),
+            flow: RefCell::default(),
             open: RefCell::default(),
             single: Cell::new(false),
             stepwise: Cell::new(false),
@@ -160,6 +143,32 @@ impl Session {
         }
     }
 
+    /// The same, whatever was known of them before.
+    pub async fn fetch_anew(&self, cids: &[Cid]) -> Result<()> {
+        self.fetch.forget(cids);
+        self.fetch(cids).await
+    }
+
+    /// Once something was fetched for this file, more of it may well be missing: looks once for all that is expected, and
+    /// waits for these where they are not here.
+    pub async fn fetch_known(&self, cids: &[Cid]) -> Result<()> {
+        if self.fetch.open.borrow().is_none() {
+            return Ok(());
+        }
+        let expected =
+            self.fetch.expected.borrow().values().map(|(cid, _)| *cid).take(LOOKED_AHEAD).collect::<Vec<_>>();
+        if !cids.iter().all(|cid| expected.contains(cid)) {
+            return Ok(());
+        }
+        self.fetch.missing(&expected).await?;
+        self.fetch(cids).await
+    }
+
+    /// Told that the links of a node are looked for.
+    fn walks(&self, node: Cid, links: &[Cid]) {
+        self.fetch.walked.replace(Some((node, links.to_vec())));
+    }
+
     /// Told what a reader will need, in this order.
     fn expect(&self, parts: &[(Cid, Range<u64>)]) {
         let mut expected = self.fetch.expected.borrow_mut();
@@ -182,13 +191,35 @@ impl Session {
 }
 
 impl Fetch {
+    /// Those that are not here.
     async fn missing(&self, cids: &[Cid]) -> Result<Vec<Cid>> {
-        let (cids, keys): (Vec<Cid>, Vec<Key>) = cids.iter().filter_map(|cid| Some((*cid, block::key(cid)?))).unzip();
-        let held = self.shared.blocks.has(&keys).await?;
-        Ok(cids.into_iter().zip(held).filter(|(_, held)| !held).map(|(cid, _)| cid).collect())
+        let keys: Vec<Option<Key>> = cids.iter().map(block::key).collect();
+        let mut held: Vec<Option<bool>> =
+            keys.iter().map(|key| key.as_ref().map_or(Some(true), |key| self.known.is_held(key))).collect();
+        let unknown: Vec<Key> =
+            keys.iter().zip(&held).filter(|(_, held)| held.is_none()).filter_map(|(key, _)| *key).collect();
+        if !unknown.is_empty() {
+            let found = self.shared.blocks.has(&unknown).await?;
+            let lacking: Vec<Key> =
+                unknown.iter().zip(&found).filter(|(_, held)| !**held).map(|(key, _)| *key).collect();
+            self.known.learn(&lacking, false);
+            let mut found = found.into_iter();
+            held.iter_mut().filter(|held| held.is_none()).for_each(|slot| *slot = found.next());
+        }
+        Ok(cids.iter().zip(held).filter(|(_, held)| *held == Some(false)).map(|(cid, _)| *cid).collect())
     }
 
-    /// One step towards having these: a batch of a CAR, or the single blocks.
+    /// The same, whatever was known before.
+    async fn really_missing(&self, cids: &[Cid]) -> Result<Vec<Cid>> {
+        self.forget(cids);
+        self.missing(cids).await
+    }
+
+    fn forget(&self, cids: &[Cid]) {
+        self.known.forget(&cids.iter().filter_map(block::key).collect::<Vec<_>>());
+    }
+
+    /// One step towards having these: some more of a CAR, or the single blocks.
     async fn advance(&self, missing: Vec<Cid>) -> Result<()> {
         let Some(first) = missing.first().copied() else { return Ok(()) };
         if self.barren.get() >= MAX_BARREN {
@@ -202,37 +233,42 @@ impl Fetch {
             let open = sweep::enter(&self.shared).await;
             self.open.replace(Some(open));
         }
-        let stream = self.stream.take();
-        let stream = match stream {
-            Some(stream) => Some(stream),
-            None => self.open(first).await?,
-        };
-        let Some(mut stream) = stream else { return self.get_single(missing).await };
-        match self.batch(&mut stream).await? {
-            // Of what is held it can send only so much.
-            Ok(_) => {}
-            Err(failure) => {
-                self.gave_up(&stream, failure);
-                return Ok(());
+        let flow = self.flow.take();
+        let flow = match flow {
+            Some(flow) => Some(flow),
+            None => {
+                // Before a request only the truth counts.
+                let missing = self.really_missing(&missing).await?;
+                let Some(first) = missing.first() else { return Ok(()) };
+                let flow = self.open(*first).await?;
+                if flow.is_none() {
+                    return self.get_single(missing).await;
+                }
+                flow
             }
-        }
-        if !stream.ended {
-            self.stream.replace(Some(stream));
-        } else if !self.missing(&[stream.first]).await?.is_empty() {
-            self.gave_up(&stream, Failure::Broken("its CAR ended before all of it had come".into()));
+        };
+        let Some(mut flow) = flow else { return Ok(()) };
+        match flow.step(&self.shared, &self.remotes, &self.known).await? {
+            Step::Stored(stored) => {
+                self.stored(&stored, flow.from.name());
+                self.flow.replace(Some(flow));
+            }
+            Step::Ended if self.missing(&[flow.first]).await?.is_empty() => {}
+            Step::Ended => self.gave_up(&flow, Failure::Broken("its CAR ended before all of it had come".into())),
+            Step::Failed(failure) => self.gave_up(&flow, failure),
         }
         Ok(())
     }
 
     /// A CAR is of no more use. Who cannot give one along a path may well give its nodes, and one of the file.
-    fn gave_up(&self, stream: &Stream, failure: Failure) {
+    fn gave_up(&self, flow: &Flow, failure: Failure) {
         self.barren.set(self.barren.get() + 1);
-        self.stepwise.set(self.stepwise.get() || stream.path_from.is_some());
-        self.attempts.borrow_mut().push(self.remotes.failed(&stream.from, failure));
+        self.stepwise.set(self.stepwise.get() || flow.path_from.is_some());
+        self.attempts.borrow_mut().push(self.remotes.failed(&flow.from, failure));
     }
 
     /// A CAR with what is missing from `first` on; none if single blocks are the better way, or the only one.
-    async fn open(&self, first: Cid) -> Result<Option<Stream>> {
+    async fn open(&self, first: Cid) -> Result<Option<Flow>> {
         if self.single.get() {
             return Ok(None);
         }
@@ -254,17 +290,7 @@ impl Fetch {
                 return if single { Ok(None) } else { Err(self.unavailable(first)) };
             }
         };
-        Ok(Some(Stream {
-            from: answer.from,
-            first,
-            body: answer.value,
-            decoder: CarDecoder::new(),
-            path_from: (!wanted.path.is_empty()).then_some(wanted.cid),
-            wanted: HashSet::from([wanted.cid]),
-            held_bytes: 0,
-            fresh_bytes: 0,
-            ended: false,
-        }))
+        Ok(Some(Flow::new(answer, &wanted, first)))
     }
 
     /// What to ask for: of a file the bytes that are missing in a row, and the rest of the path to it; of another DAG all
@@ -311,61 +337,6 @@ impl Fetch {
         Ok((missing > FEW_LEAVES && 2 * missing >= links.len()).then_some(node))
     }
 
-    /// Proves and stores the next blocks of a CAR; how many of them were new. What came before a failure is kept.
-    async fn batch(&self, stream: &mut Stream) -> Result<Result<usize, Failure>> {
-        let (claims, mut failure) = self.receive(stream).await;
-        let mut fresh: Vec<Block> = Vec::with_capacity(claims.len());
-        // What is held, or has come already, and identity blocks.
-        let mut held: HashSet<Cid> = claims.iter().map(|(cid, _)| *cid).collect();
-        for missing in self.missing(&held.iter().copied().collect::<Vec<_>>()).await? {
-            held.remove(&missing);
-        }
-        for proven in Block::verify(self.shared.hasher.as_ref(), claims).await? {
-            match take(stream, proven, &held)? {
-                Ok(block) => {
-                    held.extend(block.iter().map(|block| *block.cid()));
-                    fresh.extend(block);
-                }
-                Err(lie) => {
-                    failure = Some(lie);
-                    break;
-                }
-            }
-        }
-        let new = self.store(fresh, stream.from.name()).await?;
-        Ok(failure.map_or(Ok(new), Err))
-    }
-
-    /// Whole blocks as they came, about a batch of them, and what went wrong after them.
-    async fn receive(&self, stream: &mut Stream) -> (Vec<(Cid, Bytes)>, Option<Failure>) {
-        let mut claims = Vec::new();
-        let mut bytes = 0;
-        while bytes < BATCH_BYTES {
-            match stream.decoder.next_item() {
-                Ok(Some(Item::Header(_))) => {}
-                Ok(Some(Item::Block(cid, block))) => {
-                    if let Err(error) = block::check(&cid) {
-                        // A DAG may link to what is not known here: who sends it does not lie.
-                        return (claims, Some(Failure::Unsupported(error.to_string())));
-                    }
-                    bytes += block.len();
-                    claims.push((cid, block));
-                }
-                Ok(None) => match self.remotes.next(&stream.from, &mut stream.body).await {
-                    Ok(Some(piece)) => stream.decoder.push(&piece),
-                    Ok(None) => {
-                        stream.ended = true;
-                        let cut = stream.decoder.finish().err().map(|cut| Failure::Broken(cut.to_string()));
-                        return (claims, cut);
-                    }
-                    Err(failure) => return (claims, Some(failure)),
-                },
-                Err(malformed) => return (claims, Some(Failure::Broken(malformed.to_string()))),
-            }
-        }
-        (claims, None)
-    }
-
     /// Single blocks, several at once.
     async fn get_single(&self, missing: Vec<Cid>) -> Result<()> {
         let gets = missing.iter().map(|cid| async move { (*cid, self.remotes.block(*cid).await) });
@@ -380,7 +351,7 @@ impl Fetch {
             };
             let proven = Block::verify(self.shared.hasher.as_ref(), vec![(cid, answer.value)]).await?.pop();
             match proven {
-                Some(Ok(block)) => _ = self.store(vec![block], answer.from.name()).await?,
+                Some(Ok(block)) => self.store(block, answer.from.name()).await?,
                 _ => {
                     self.barren.set(self.barren.get() + 1);
                     let failure = Failure::Lied(format!("bytes that do not hash to {cid}"));
@@ -391,60 +362,36 @@ impl Fetch {
         Ok(())
     }
 
-    async fn store(&self, fresh: Vec<Block>, remote: &str) -> Result<usize> {
-        if fresh.is_empty() {
-            return Ok(0);
-        }
-        let count = fresh.len();
-        let bytes: u64 = fresh.iter().map(|block| block.bytes().len() as u64).sum();
+    async fn store(&self, block: Block, remote: &str) -> Result<()> {
+        let (key, bytes) = (block::key(block.cid()), block.bytes().len() as u64);
         let durability = self.shared.options.durability;
-        self.shared.blocks.keep(Commit { blocks: fresh, durability, ahead: true, ..Commit::default() }).await?;
+        let commit = Commit { blocks: vec![block], durability, ahead: true, ..Commit::default() };
+        let fresh = self.shared.blocks.keep(commit).await?.held.contains(&false);
+        let keys = key.into_iter().collect();
+        self.stored(&Stored { keys, fresh: fresh.into(), bytes: if fresh { bytes } else { 0 } }, remote);
+        Ok(())
+    }
+
+    fn stored(&self, stored: &Stored, remote: &str) {
+        self.known.learn(&stored.keys, true);
+        if stored.fresh == 0 {
+            return;
+        }
         self.barren.set(0);
         let fetched = {
             let mut fetched = self.fetched.borrow_mut();
-            fetched.blocks += count as u64;
-            fetched.bytes += bytes;
+            fetched.blocks += stored.fresh;
+            fetched.bytes += stored.bytes;
             fetched.remote = remote.to_owned();
             fetched.clone()
         };
         let listeners = self.listeners.borrow().clone();
         listeners.iter().for_each(|tell| tell(&fetched));
-        Ok(count)
     }
 
     fn unavailable(&self, cid: Cid) -> Error {
         unavailable(cid, &self.attempts.borrow())
     }
-}
-
-/// A block of a CAR, if it is proven and wanted; none if it is held and was only on the way.
-fn take(stream: &mut Stream, proven: Result<Block>, held: &HashSet<Cid>) -> Result<Result<Option<Block>, Failure>> {
-    let block = match proven {
-        Ok(block) => block,
-        Err(Error::Integrity(cid)) => return Ok(Err(Failure::Lied(format!("bytes that do not hash to {cid}")))),
-        Err(error) => return Err(error),
-    };
-    let cid = *block.cid();
-    let asked = stream.wanted.remove(&cid);
-    let held = held.contains(&cid);
-    if held {
-        stream.held_bytes += block.bytes().len() + HELD_OVERHEAD;
-        if stream.held_bytes > MAX_HELD_BYTES + stream.fresh_bytes {
-            return Ok(Err(Failure::Broken("it sends over and over what is held here".into())));
-        }
-    } else if !asked && stream.path_from.is_some_and(|from| stream.wanted.contains(&from)) {
-        return Ok(Err(Failure::Broken("its CAR does not begin where the path does".into())));
-    } else if !asked {
-        return Ok(Err(Failure::Lied(format!("{cid}, which nothing asked for links to"))));
-    }
-    if !held {
-        stream.fresh_bytes += block.bytes().len();
-    }
-    if asked {
-        // A codec without known links has none to follow.
-        stream.wanted.extend(dag::links(&block).unwrap_or_default());
-    }
-    Ok(Ok((!held).then_some(block)))
 }
 
 /// What it means to the caller that all of these were in vain.
@@ -460,81 +407,4 @@ pub fn unavailable(cid: Cid, tried: &[Attempt]) -> Error {
         }
     }
     Error::Unavailable { cid, attempts }
-}
-
-/// Blocks from here, or else from elsewhere.
-#[derive(Clone)]
-pub struct Source {
-    blocks: Rc<Blocks>,
-    session: Result<Rc<Session>, OfflineReason>,
-}
-
-impl Source {
-    /// With a session, or with the reason why there is none.
-    pub fn new(blocks: Rc<Blocks>, session: Result<Rc<Session>, OfflineReason>) -> Self {
-        Source { blocks, session }
-    }
-
-    /// The session, if there is one.
-    pub fn session(&self) -> Option<&Rc<Session>> {
-        self.session.as_ref().ok()
-    }
-
-    /// Returns when all that a node links to is held here, whatever a cache may have.
-    pub async fn ensure_below(&self, node: Cid, links: &[Cid]) -> Result<()> {
-        if let Ok(session) = &self.session {
-            session.fetch.walked.replace(Some((node, links.to_vec())));
-        }
-        self.ensure(links).await
-    }
-
-    /// Returns when all of these are held here, whatever a cache may have.
-    pub async fn ensure(&self, cids: &[Cid]) -> Result<()> {
-        match &self.session {
-            Ok(session) => session.fetch(cids).await,
-            Err(reason) => {
-                let (cids, keys): (Vec<Cid>, Vec<Key>) =
-                    cids.iter().filter_map(|cid| Some((*cid, block::key(cid)?))).unzip();
-                let held = self.blocks.has(&keys).await?;
-                match cids.into_iter().zip(held).find(|(_, held)| !held) {
-                    Some((cid, _)) => Err(Error::NotAvailableOffline { cid, reason: *reason }),
-                    None => Ok(()),
-                }
-            }
-        }
-    }
-}
-
-#[async_trait(?Send)]
-impl BlockSource for Source {
-    async fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>> {
-        // One for each corrupt copy: one that could not be set aside is found again and again.
-        let mut tries = cids.len();
-        loop {
-            match (self.blocks.blocks(cids).await, &self.session) {
-                (Err(Error::NotAvailableOffline { .. }), Ok(session)) => session.fetch(cids).await?,
-                // It was set aside, and may be had whole elsewhere.
-                (Err(Error::Corrupt { .. }), Ok(session)) if tries > 0 => {
-                    tries -= 1;
-                    session.fetch(cids).await?;
-                }
-                (Err(Error::NotAvailableOffline { cid, .. }), Err(reason)) => {
-                    return Err(Error::NotAvailableOffline { cid, reason: *reason });
-                }
-                (done, _) => return done,
-            }
-        }
-    }
-
-    fn expect(&self, parts: &[(Cid, Range<u64>)]) {
-        if let Ok(session) = &self.session {
-            session.expect(parts);
-        }
-    }
-
-    fn on_the_way(&self, node: &Cid, from: &Cid, names: &[String]) {
-        if let Ok(session) = &self.session {
-            session.on_the_way(node, from, names);
-        }
-    }
 }
