@@ -10,7 +10,7 @@
 //! `sha2` alone is more than twice as fast as these four lanes.
 #![allow(clippy::indexing_slicing)] // the indices are those of arrays of fixed size, or made from the slices' lengths
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, mem, vec};
 
 use sha2::block_api::compress256;
 use wide::{bytemuck::cast, u8x16, u32x4};
@@ -53,48 +53,71 @@ static K: [[u32; LANES]; 64] = {
     k
 };
 
-/// SHA-256 digests of independent buffers, four at a time.
+/// SHA-256 digests of independent buffers on their way, four at a time.
 ///
-/// The digests are in the order of `inputs`, whose lengths may differ: the
-/// longest go first, and a lane that is done takes the next, so that lanes run
-/// out of work together.
-pub fn sha256_many(inputs: &[&[u8]]) -> Vec<[u8; 32]> {
-    let mut digests = vec![[0; 32]; inputs.len()];
-    let mut order: Vec<usize> = (0..inputs.len()).collect();
-    order.sort_by_key(|&i| Reverse(inputs[i].len()));
-    let mut queue = order.into_iter().map(|i| Message::new(i, inputs[i]));
+/// The buffers' lengths may differ: the longest go first, and a lane that is
+/// done takes the next, so that lanes run out of work together.
+pub struct Sha256Many<'a> {
+    queue: vec::IntoIter<Message<'a>>,
+    lanes: [Option<Message<'a>>; LANES],
+    state: [[u32; LANES]; 8],
+    digests: Vec<[u8; 32]>,
+}
 
-    let mut lanes: [Option<Message>; LANES] = std::array::from_fn(|_| queue.next());
-    let mut state = H.map(|h| [h; LANES]);
-    while lanes.iter().flatten().count() >= MIN_BUSY {
-        let blocks = lanes.each_ref().map(|lane| lane.as_ref().map(Message::blocks));
-        // All lanes go as far as the shortest. An idle one repeats its work.
+impl<'a> Sha256Many<'a> {
+    /// Nothing is hashed yet.
+    pub fn new(inputs: &[&'a [u8]]) -> Self {
+        let mut order: Vec<usize> = (0..inputs.len()).collect();
+        order.sort_by_key(|&i| Reverse(inputs[i].len()));
+        let messages: Vec<_> = order.into_iter().map(|i| Message::new(i, inputs[i])).collect();
+        let mut queue = messages.into_iter();
+        let lanes = std::array::from_fn(|_| queue.next());
+        Self { queue, lanes, state: H.map(|h| [h; LANES]), digests: vec![[0; 32]; inputs.len()] }
+    }
+
+    /// Goes on for at most `most` blocks of 64 bytes in each lane. Gives the
+    /// digests, in the order of the inputs, when all are done.
+    pub fn step(&mut self, most: usize) -> Option<Vec<[u8; 32]>> {
+        match self.lanes.iter().flatten().count() {
+            0 => return Some(mem::take(&mut self.digests)),
+            busy if busy >= MIN_BUSY => self.step_together(most),
+            _ => self.step_alone(most),
+        }
+        None
+    }
+
+    /// All lanes go as far as the shortest. An idle one repeats its work.
+    fn step_together(&mut self, most: usize) {
+        let blocks = self.lanes.each_ref().map(|lane| lane.as_ref().map(Message::blocks));
         let shortest = blocks.into_iter().flatten().min_by_key(|blocks| blocks.len()).unwrap_or(&[]);
-        let run = shortest.len();
-        compress(&mut state, blocks.map(|blocks| &blocks.unwrap_or(shortest)[..run]));
+        let run = shortest.len().min(most);
+        compress(&mut self.state, blocks.map(|blocks| &blocks.unwrap_or(shortest)[..run]));
 
-        for (i, lane) in lanes.iter_mut().enumerate() {
+        for (i, lane) in self.lanes.iter_mut().enumerate() {
             let Some(message) = lane else { continue };
             message.advance(run);
             if message.blocks().is_empty() {
-                digests[message.index] = digest(state.map(|word| word[i]));
-                state.iter_mut().zip(H).for_each(|(word, h)| word[i] = h);
-                *lane = queue.next();
+                self.digests[message.index] = digest(self.state.map(|word| word[i]));
+                self.state.iter_mut().zip(H).for_each(|(word, h)| word[i] = h);
+                *lane = self.queue.next();
             }
         }
     }
 
-    // What is left, from wherever it has got to.
-    for (i, lane) in lanes.iter_mut().enumerate() {
-        let Some(message) = lane else { continue };
-        let mut state = state.map(|word| word[i]);
-        while !message.blocks().is_empty() {
-            compress256(&mut state, message.blocks());
-            message.advance(message.blocks().len());
+    /// What is left, one after the other, from wherever it has got to.
+    fn step_alone(&mut self, most: usize) {
+        let Some(i) = self.lanes.iter().position(Option::is_some) else { return };
+        let Some(message) = &mut self.lanes[i] else { return };
+        let mut state = self.state.map(|word| word[i]);
+        let run = message.blocks().len().min(most);
+        compress256(&mut state, &message.blocks()[..run]);
+        message.advance(run);
+        self.state.iter_mut().zip(state).for_each(|(word, new)| word[i] = new);
+        if message.blocks().is_empty() {
+            self.digests[message.index] = digest(state);
+            self.lanes[i] = None;
         }
-        digests[message.index] = digest(state);
     }
-    digests
 }
 
 fn digest(state: [u32; 8]) -> [u8; 32] {
@@ -234,6 +257,19 @@ mod tests {
         }
     }
 
+    fn sha256_many(inputs: &[&[u8]]) -> Vec<[u8; 32]> {
+        in_steps(inputs, usize::MAX)
+    }
+
+    fn in_steps(inputs: &[&[u8]], most: usize) -> Vec<[u8; 32]> {
+        let mut hashing = Sha256Many::new(inputs);
+        loop {
+            if let Some(digests) = hashing.step(most) {
+                return digests;
+            }
+        }
+    }
+
     fn check(inputs: &[Vec<u8>]) {
         let slices: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
         let digests = sha256_many(&slices);
@@ -290,6 +326,17 @@ mod tests {
         let mut random = Random(3);
         let lens = [(1 << 20) + 17, 5, 3 << 20, 1 << 20, 0, (1 << 20) + 17, 999_999];
         check(&lens.map(|len| random.bytes(len)));
+    }
+
+    /// Wherever it is interrupted, it goes on from there.
+    #[test]
+    fn in_steps_of_any_size() {
+        let mut random = Random(5);
+        let inputs: Vec<_> = (0..11).map(|i| random.bytes(100 * i * i)).collect();
+        let slices: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+        for most in [1, 2, 3, 7, 64, 1000] {
+            assert_eq!(in_steps(&slices, most), sha256_many(&slices), "{most} blocks at a time");
+        }
     }
 
     /// Inputs need no alignment, and may overlap.

@@ -2,7 +2,7 @@
 
 mod lanes;
 
-use std::fmt;
+use std::{fmt, future::poll_fn, mem, task::Poll};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -81,11 +81,32 @@ impl Hasher for CpuHasher {
         match function {
             HashFunction::Sha2_256 if LANES_PAY => {
                 let slices: Vec<&[u8]> = inputs.iter().map(Bytes::as_ref).collect();
-                lanes::sha256_many(&slices).iter().map(|digest| wrap(function, digest)).collect()
+                let mut hashing = lanes::Sha256Many::new(&slices);
+                let digests = loop {
+                    match hashing.step(STEP_BLOCKS) {
+                        Some(digests) => break digests,
+                        None => turn().await,
+                    }
+                };
+                digests.iter().map(|digest| wrap(function, digest)).collect()
             }
             _ => inputs.iter().map(|input| digest(function, input)).collect(),
         }
     }
+}
+
+/// So many blocks of each lane are hashed before others get a turn: who receives from a host that keeps little ready must
+/// be quick to ask for more. 64 KiB of four lanes.
+const STEP_BLOCKS: usize = 256;
+
+/// Lets others go on.
+async fn turn() {
+    let mut waited = false;
+    poll_fn(|context| {
+        context.waker().wake_by_ref();
+        if mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// Four lanes beat one in wasm, where SHA instructions are out of reach; natively the `sha2` crate uses those.

@@ -201,6 +201,11 @@ impl Remotes {
         self.network.is_online()
     }
 
+    /// Waits, by the timers that remotes are waited for with.
+    pub async fn sleep(&self, milliseconds: u64) {
+        self.network.sleep(milliseconds).await;
+    }
+
     /// A block, from the first who gives one.
     pub async fn block(&self, cid: Cid) -> Result<Answer<Bytes>, Vec<Attempt>> {
         let rounds = self.patience.rounds;

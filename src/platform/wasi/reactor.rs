@@ -25,6 +25,13 @@ struct Waiting {
     state: Rc<Cell<State>>,
 }
 
+impl Waiting {
+    fn wake(self) {
+        self.state.set(State::Ready);
+        self.waker.wake();
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// It has no pollable.
@@ -106,10 +113,19 @@ pub fn run<T>(future: impl Future<Output = T>) -> Option<T> {
         if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
             return Some(done);
         }
-        if !again.0.swap(false, Ordering::Relaxed) {
+        if again.0.swap(false, Ordering::Relaxed) {
+            look();
+        } else {
             wait()?;
         }
     }
+}
+
+/// Wakes who waits for something that is ready already.
+fn look() {
+    let woken: Vec<Waiting> =
+        WAITING.with_borrow_mut(|list| list.extract_if(.., |waiting| waiting.pollable.ready()).collect());
+    woken.into_iter().for_each(Waiting::wake);
 }
 
 /// Sleeps until something is ready, and wakes who waits for it.
@@ -122,10 +138,7 @@ fn wait() -> Option<()> {
         ready.sort_unstable();
         Some(ready.into_iter().rev().map(|at| list.swap_remove(at as usize)).collect::<Vec<_>>())
     })?;
-    for Waiting { waker, state, .. } in woken {
-        state.set(State::Ready);
-        waker.wake();
-    }
+    woken.into_iter().for_each(Waiting::wake);
     Some(())
 }
 

@@ -27,6 +27,9 @@ use crate::{
 /// Blocks are proven when this many bytes of them have come: four of 1 MiB fill the lanes of the hasher.
 const PROVEN_AT_ONCE: usize = 4 * 1024 * 1024;
 
+/// For so many milliseconds blocks wait for company, when there is nothing else to do.
+const LINGER: u64 = 20;
+
 /// Most bytes in one commit, so that the memory cache still has them when the reader comes.
 const COMMITTED_AT_ONCE: usize = 4 * 1024 * 1024;
 
@@ -60,6 +63,7 @@ pub struct Flow {
     resumed: Rc<Cell<u64>>,
     claims: Vec<(Cid, Bytes)>,
     claimed: usize,
+    lingering: Option<Task<()>>,
     proving: Option<Task<Result<Vec<Result<Block>>>>>,
     proven: Vec<Block>,
     committing: Option<(Vec<Block>, Task<Result<Committed>>)>,
@@ -117,6 +121,7 @@ impl Flow {
             resumed,
             claims: Vec::new(),
             claimed: 0,
+            lingering: None,
             proving: None,
             proven: Vec::new(),
             committing: None,
@@ -161,9 +166,9 @@ impl Flow {
         if let Poll::Ready(received) = poll(&mut self.receiving, context) {
             return Poll::Ready(Event::Received(received));
         }
-        if self.proving.is_none() && self.is_worth_proving() {
+        if self.proving.is_none() && !self.claims.is_empty() && self.has_waited(context, remotes) {
             let (hasher, claims) = (shared.hasher.clone(), mem::take(&mut self.claims));
-            self.claimed = 0;
+            (self.claimed, self.lingering) = (0, None);
             self.proving = Some(async move { Block::verify(hasher.as_ref(), claims).await }.boxed_local());
         }
         if let Poll::Ready(proven) = poll(&mut self.proving, context) {
@@ -182,10 +187,17 @@ impl Flow {
         if busy { Poll::Pending } else { Poll::Ready(Event::Idle) }
     }
 
-    /// Many at once, or what there is when there is nothing else to do.
-    fn is_worth_proving(&self) -> bool {
-        let idle = self.proven.is_empty() && self.committing.is_none();
-        !self.claims.is_empty() && (idle || self.claimed >= PROVEN_AT_ONCE || self.receiving.is_none())
+    /// Whether the blocks that have come are enough, or the last for now.
+    fn has_waited(&mut self, context: &mut Context<'_>, remotes: &Rc<Remotes>) -> bool {
+        if self.claimed >= PROVEN_AT_ONCE || self.receiving.is_none() {
+            return true;
+        }
+        if !self.proven.is_empty() || self.committing.is_some() {
+            return false;
+        }
+        let remotes = remotes.clone();
+        let linger = || async move { remotes.sleep(LINGER).await }.boxed_local();
+        self.lingering.get_or_insert_with(linger).poll_unpin(context).is_ready()
     }
 
     fn commit(&mut self, shared: &Shared) {
