@@ -1,5 +1,7 @@
 //! HTTP as remotes need it: one request, a body that comes in pieces. `fetch` and wasi:http fit behind it.
 
+use std::any::Any;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -46,7 +48,7 @@ impl Response {
 
 /// Bytes as they arrive.
 #[async_trait(?Send)]
-pub trait Body {
+pub trait Body: Any {
     /// The next bytes; none at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, Failure>;
 }

@@ -12,8 +12,9 @@ use crate::{
     platform::{
         http::Body,
         wasi::{
+            host::wasi::io::streams::InputStream,
             outward::remote::{self as wit, Connection, Exchange, Piece},
-            reactor,
+            reactor, stream,
         },
     },
 };
@@ -64,7 +65,7 @@ impl Remote for ComponentRemote {
             }
         };
         let wanted = wit::Wanted { cid: wanted.cid.to_string(), path: wanted.path.clone(), bytes };
-        Ok(Box::new(Incoming(self.connection.car(&wanted))))
+        Ok(Box::new(Incoming::from(self.connection.car(&wanted))))
     }
 
     async fn put(&self, blocks: &[Block]) -> Result<(), Failure> {
@@ -93,14 +94,29 @@ impl Remote for ComponentRemote {
     }
 }
 
-struct Incoming(Exchange);
+/// An answer as it comes.
+struct Incoming {
+    /// The rest of it, if the host has that; it must go before the exchange does.
+    rest: Option<InputStream>,
+    exchange: Exchange,
+}
+
+impl From<Exchange> for Incoming {
+    fn from(exchange: Exchange) -> Self {
+        Incoming { rest: None, exchange }
+    }
+}
 
 #[async_trait(?Send)]
 impl Body for Incoming {
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
-            match self.0.next().map_err(Failure::from)? {
-                Piece::Pending => reactor::ready(|| self.0.subscribe()).await,
+            if let Some(rest) = &self.rest {
+                return stream::next(rest).await;
+            }
+            match self.exchange.next().map_err(Failure::from)? {
+                Piece::Pending => reactor::ready(|| self.exchange.subscribe()).await,
+                Piece::Rest(stream) => self.rest = Some(stream),
                 Piece::Bytes(bytes) => return Ok(Some(bytes.into())),
                 Piece::End => return Ok(None),
             }
@@ -109,7 +125,7 @@ impl Body for Incoming {
 }
 
 async fn collect(exchange: Exchange, most: usize) -> Result<Bytes, Failure> {
-    let mut incoming = Incoming(exchange);
+    let mut incoming = Incoming::from(exchange);
     let mut whole = BytesMut::new();
     while let Some(bytes) = incoming.next().await? {
         if whole.len() + bytes.len() > most {

@@ -15,7 +15,7 @@ mod world {
     });
 }
 
-use std::{cell::RefCell, rc::Rc, task::Poll};
+use std::{any::Any, cell::RefCell, rc::Rc, task::Poll};
 
 use bytes::Bytes;
 use futures_util::{
@@ -33,7 +33,14 @@ use self::world::{
 use crate::{
     block::{self, Block, Cid},
     hash::CpuHasher,
-    platform::wasi::{host::wasi::io::poll::Pollable, http::WasiHttp, reactor},
+    platform::{
+        http::Body,
+        wasi::{
+            host::wasi::io::poll::Pollable,
+            http::{Incoming, IncomingBody, IncomingResponse, WasiHttp},
+            reactor,
+        },
+    },
     remote::{Connector, Failure, HttpConnector, Remote, Scope, Wanted},
 };
 
@@ -52,7 +59,15 @@ struct UnderWay(RefCell<State>);
 struct State {
     /// What it waits for; it must go before what it belongs to does.
     pending: Option<Pollable>,
-    pieces: LocalBoxStream<'static, Result<Bytes, Failure>>,
+    pieces: LocalBoxStream<'static, Result<Part, Failure>>,
+    /// What a stream given away belongs to.
+    rest: Option<(IncomingBody, IncomingResponse)>,
+}
+
+/// A part of an answer.
+enum Part {
+    Bytes(Bytes),
+    Rest(Box<Incoming>),
 }
 
 type Answer<T> = LocalBoxFuture<'static, Result<T, Failure>>;
@@ -60,9 +75,11 @@ type Answer<T> = LocalBoxFuture<'static, Result<T, Failure>>;
 impl Connected {
     /// Begins a call with one answer.
     fn begin(&self, call: impl FnOnce(Rc<dyn Remote>) -> Answer<Bytes>) -> Exchange {
-        under_way(stream::once(call(self.0.clone())).filter(|piece| {
-            let empty = matches!(piece, Ok(bytes) if bytes.is_empty());
-            std::future::ready(!empty)
+        under_way(stream::once(call(self.0.clone())).filter_map(|piece| async move {
+            match piece {
+                Ok(bytes) if bytes.is_empty() => None,
+                piece => Some(piece.map(Part::Bytes)),
+            }
         }))
     }
 
@@ -75,8 +92,25 @@ impl Connected {
     }
 }
 
-fn under_way(pieces: impl stream::Stream<Item = Result<Bytes, Failure>> + 'static) -> Exchange {
-    Exchange::new(UnderWay(RefCell::new(State { pieces: pieces.boxed_local(), pending: None })))
+fn under_way(pieces: impl stream::Stream<Item = Result<Part, Failure>> + 'static) -> Exchange {
+    Exchange::new(UnderWay(RefCell::new(State { pieces: pieces.boxed_local(), pending: None, rest: None })))
+}
+
+/// A body that the host has as a stream is given away as that, any other in pieces.
+fn parts(body: Box<dyn Body>) -> LocalBoxStream<'static, Result<Part, Failure>> {
+    if (body.as_ref() as &dyn Any).is::<Incoming>() {
+        let incoming = (body as Box<dyn Any>).downcast().map(Part::Rest);
+        return stream::iter(incoming.ok().map(Ok)).boxed_local();
+    }
+    stream::unfold(Some(body), |body| async move {
+        let mut body = body?;
+        match body.next().await {
+            Ok(None) => None,
+            Ok(Some(bytes)) => Some((Ok(Part::Bytes(bytes)), Some(body))),
+            Err(failure) => Some((Err(failure), None)),
+        }
+    })
+    .boxed_local()
 }
 
 fn parse(cid: &str) -> Result<Cid, Failure> {
@@ -111,15 +145,7 @@ impl GuestConnection for Connected {
         };
         let pieces = stream::once(body).flat_map(|body| match body {
             Err(failure) => stream::once(async move { Err(failure) }).boxed_local(),
-            Ok(body) => stream::unfold(Some(body), |body| async move {
-                let mut body = body?;
-                match body.next().await {
-                    Ok(None) => None,
-                    Ok(Some(bytes)) => Some((Ok(bytes), Some(body))),
-                    Err(failure) => Some((Err(failure), None)),
-                }
-            })
-            .boxed_local(),
+            Ok(body) => parts(body),
         });
         under_way(pieces)
     }
@@ -178,7 +204,12 @@ impl GuestExchange for UnderWay {
                 Ok(Piece::Pending)
             }
             Poll::Ready(None) => Ok(Piece::End),
-            Poll::Ready(Some(Ok(bytes))) => Ok(Piece::Bytes(bytes.into())),
+            Poll::Ready(Some(Ok(Part::Bytes(bytes)))) => Ok(Piece::Bytes(bytes.into())),
+            Poll::Ready(Some(Ok(Part::Rest(incoming)))) => {
+                let Incoming { stream, response } = *incoming;
+                state.rest = Some(response);
+                Ok(Piece::Rest(stream))
+            }
             Poll::Ready(Some(Err(failure))) => Err(failure.into()),
         }
     }

@@ -16,8 +16,8 @@ use crate::{
         files::RandomAccessFile,
         wasi::{files::WasiFile, host::wasi::io::streams::StreamError, run as wait},
     },
-    storage::{MAX_PAGE, PinOptions, PushOptions, ReadOptions, Storage, StoreOptions},
-    tier::StoredRoot,
+    storage::{MAX_PAGE, PinOptions, PushOptions, Reader, Storage, StoreOptions},
+    tier::{Durability, StoredRoot},
     unixfs::Path,
 };
 
@@ -26,12 +26,16 @@ const READ_BYTES: usize = 4 * 1024 * 1024;
 
 /// Runs a command.
 pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
+    let strict = store.options.durability == Durability::Strict;
     let storage = wasi::open(store.place, store.options)?;
     let done = match command {
         Command::Store { files, pin, name } => {
             files.iter().try_for_each(|file| store_one(&storage, file, pin, name.clone(), output))
         }
-        Command::Retrieve { path, output: to, options } => retrieve(&storage, Path::parse(&path)?, to, options, output),
+        Command::Retrieve { path, output: to, options } => {
+            let mut reader = wait(storage.reader(Path::parse(&path)?, options))?;
+            retrieve(&mut reader, to, strict, output)
+        }
         Command::Push { cid, remote, pin } => push(&storage, &block::parse(&cid)?, &remote, pin, output),
         Command::List => list(&storage, output),
         Command::Stat { cid } => {
@@ -86,8 +90,7 @@ fn store_one(storage: &Storage, file: &str, pin: bool, name: Option<String>, out
     output.line(object(&stored), format!("{} {label}", stored.root.cid).trim_end())
 }
 
-fn retrieve(storage: &Storage, path: Path, to: Option<String>, options: ReadOptions, output: &Output) -> Result<()> {
-    let mut reader = wait(storage.reader(path, options))?;
+fn retrieve(reader: &mut Reader, to: Option<String>, strict: bool, output: &Output) -> Result<()> {
     let (cid, total) = (*reader.cid(), reader.remaining());
     let mut done = 0;
     let mut copy = |take: &mut dyn FnMut(u64, &Bytes) -> Result<()>| -> Result<()> {
@@ -102,7 +105,8 @@ fn retrieve(storage: &Storage, path: Path, to: Option<String>, options: ReadOpti
         None => copy(&mut |_, bytes| output.bytes(bytes)),
         Some(path) => {
             let file = WasiFile::create(path)?;
-            let written = copy(&mut |at, bytes| file.write_at(at, bytes)).and_then(|()| file.sync());
+            let written = copy(&mut |at, bytes| file.write_at(at, bytes));
+            let written = written.and_then(|()| if strict { file.sync() } else { Ok(()) });
             // Half a file must not be taken for a whole one.
             written.inspect_err(|_| WasiFile::remove(path))?;
             output.clear_progress();

@@ -18,16 +18,15 @@ mod world {
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::world::wasi::http::types::{IncomingBody, IncomingResponse};
 use self::world::wasi::http::{
     outgoing_handler,
-    types::{
-        ErrorCode, Fields, FutureIncomingResponse, IncomingBody, IncomingResponse, Method as WasiMethod, OutgoingBody,
-        OutgoingRequest, Scheme,
-    },
+    types::{ErrorCode, Fields, FutureIncomingResponse, Method as WasiMethod, OutgoingBody, OutgoingRequest, Scheme},
 };
 use super::{
     host::wasi::io::streams::{InputStream, StreamError},
     reactor::ready,
+    stream,
 };
 use crate::{
     platform::http::{Body, Http, Method, Request, Response},
@@ -36,9 +35,6 @@ use crate::{
 
 /// Redirects that are followed for one request, as browsers do it about.
 const MAX_REDIRECTS: usize = 10;
-
-/// Bytes asked of a body at once.
-const PIECE_BYTES: u64 = 64 * 1024;
 
 /// The host's HTTP client.
 #[derive(Debug, Default, Clone, Copy)]
@@ -163,10 +159,11 @@ fn failed(code: &ErrorCode) -> Failure {
 }
 
 /// The body of a response. Its parts are dropped in this order.
-struct Incoming {
-    stream: InputStream,
-    _body: IncomingBody,
-    _response: IncomingResponse,
+pub struct Incoming {
+    /// Its bytes.
+    pub stream: InputStream,
+    /// What the stream belongs to, and must be dropped after it.
+    pub response: (IncomingBody, IncomingResponse),
 }
 
 impl Incoming {
@@ -174,22 +171,13 @@ impl Incoming {
         let gone = |()| Failure::Broken("the host gave the body twice".into());
         let body = response.consume().map_err(gone)?;
         let stream = body.stream().map_err(gone)?;
-        Ok(Incoming { stream, _body: body, _response: response })
+        Ok(Incoming { stream, response: (body, response) })
     }
 }
 
 #[async_trait(?Send)]
 impl Body for Incoming {
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        loop {
-            match self.stream.read(PIECE_BYTES) {
-                Ok(bytes) if bytes.is_empty() => ready(|| Some(self.stream.subscribe())).await,
-                Ok(bytes) => return Ok(Some(bytes.into())),
-                Err(StreamError::Closed) => return Ok(None),
-                Err(StreamError::LastOperationFailed(error)) => {
-                    return Err(Failure::Unreachable(error.to_debug_string()));
-                }
-            }
-        }
+        stream::next(&self.stream).await
     }
 }

@@ -6,6 +6,8 @@ pub mod http;
 #[cfg(feature = "remotes")]
 pub mod outward;
 pub mod reactor;
+#[cfg(any(feature = "bridge", feature = "remotes"))]
+pub mod stream;
 /// The imports of world `host`, generated from `wit/`.
 #[allow(missing_docs, unsafe_code, clippy::all, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 pub mod host {

@@ -7,7 +7,11 @@ mod world {
         world: "outward",
         generate_all,
         pub_export_macro: false,
-        with: { "wasi:io/poll@0.2.12": crate::platform::wasi::host::wasi::io::poll },
+        with: {
+            "wasi:io/error@0.2.12": crate::platform::wasi::host::wasi::io::error,
+            "wasi:io/poll@0.2.12": crate::platform::wasi::host::wasi::io::poll,
+            "wasi:io/streams@0.2.12": crate::platform::wasi::host::wasi::io::streams,
+        },
     });
 }
 

@@ -28,7 +28,7 @@ use crate::{
 const PROVEN_AT_ONCE: usize = 4 * 1024 * 1024;
 
 /// For so many milliseconds blocks wait for company, when there is nothing else to do.
-const LINGER: u64 = 20;
+const LINGER: u64 = 10;
 
 /// Most bytes in one commit, so that the memory cache still has them when the reader comes.
 const COMMITTED_AT_ONCE: usize = 4 * 1024 * 1024;

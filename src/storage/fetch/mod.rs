@@ -134,7 +134,13 @@ impl Session {
     /// Returns when all of these are held.
     pub async fn fetch(&self, cids: &[Cid]) -> Result<()> {
         loop {
-            let missing = self.fetch.missing(cids).await?;
+            let remembers = cids.iter().filter_map(block::key).any(|key| self.fetch.known.is_held(&key) == Some(false));
+            let mut missing = self.fetch.missing(cids).await?;
+            if remembers && self.fetch.flow.borrow().is_none() && self.step.under_way().is_none() {
+                // Before a request only the truth counts.
+                self.fetch.forget(&missing);
+                missing = self.fetch.missing(&missing).await?;
+            }
             if missing.is_empty() {
                 return Ok(());
             }
@@ -209,12 +215,6 @@ impl Fetch {
         Ok(cids.iter().zip(held).filter(|(_, held)| *held == Some(false)).map(|(cid, _)| *cid).collect())
     }
 
-    /// The same, whatever was known before.
-    async fn really_missing(&self, cids: &[Cid]) -> Result<Vec<Cid>> {
-        self.forget(cids);
-        self.missing(cids).await
-    }
-
     fn forget(&self, cids: &[Cid]) {
         self.known.forget(&cids.iter().filter_map(block::key).collect::<Vec<_>>());
     }
@@ -236,18 +236,9 @@ impl Fetch {
         let flow = self.flow.take();
         let flow = match flow {
             Some(flow) => Some(flow),
-            None => {
-                // Before a request only the truth counts.
-                let missing = self.really_missing(&missing).await?;
-                let Some(first) = missing.first() else { return Ok(()) };
-                let flow = self.open(*first).await?;
-                if flow.is_none() {
-                    return self.get_single(missing).await;
-                }
-                flow
-            }
+            None => self.open(first).await?,
         };
-        let Some(mut flow) = flow else { return Ok(()) };
+        let Some(mut flow) = flow else { return self.get_single(missing).await };
         match flow.step(&self.shared, &self.remotes, &self.known).await? {
             Step::Stored(stored) => {
                 self.stored(&stored, flow.from.name());
