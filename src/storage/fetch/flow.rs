@@ -30,7 +30,7 @@ const PROVEN_AT_ONCE: usize = 4 * 1024 * 1024;
 /// For so many milliseconds blocks wait for company, when there is nothing else to do.
 const LINGER: u64 = 10;
 
-/// Most bytes in one commit, so that the memory cache still has them when the reader comes.
+/// Most bytes in one commit: few large ones cost less than many, and a reader waits for the first.
 const COMMITTED_AT_ONCE: usize = 4 * 1024 * 1024;
 
 /// No more is received while so many bytes are not stored yet.
@@ -93,7 +93,7 @@ pub enum Step {
 #[derive(Default)]
 pub struct Stored {
     /// Its blocks.
-    pub keys: Vec<Key>,
+    pub blocks: Vec<Block>,
     /// How many of them are new,
     pub fresh: u64,
     /// and how many bytes these have.
@@ -134,6 +134,11 @@ impl Flow {
         }
     }
 
+    /// Whether it is to bring this, and has not yet.
+    pub fn brings(&self, cid: &Cid) -> bool {
+        self.wanted.contains(cid)
+    }
+
     /// Goes on until something has been stored, or there is no more.
     pub async fn step(&mut self, shared: &Shared, remotes: &Rc<Remotes>, known: &Known) -> Result<Step> {
         self.resumed.set(shared.clock.now());
@@ -142,7 +147,7 @@ impl Flow {
                 Event::Received((body, piece)) => self.receive(body, piece),
                 Event::Proven(proven) => self.take(proven?, shared, known).await?,
                 Event::Committed(blocks, done) => {
-                    return Ok(Step::Stored(self.count(&blocks, &done?)));
+                    return Ok(Step::Stored(self.count(blocks, &done?)));
                 }
                 Event::Idle => return Ok(self.failure.take().map_or(Step::Ended, Step::Failed)),
             }
@@ -203,7 +208,7 @@ impl Flow {
     fn commit(&mut self, shared: &Shared) {
         let mut bytes = 0;
         let fits = |block: &&Block| {
-            bytes += weight(block.bytes());
+            bytes += block.bytes().len();
             bytes <= COMMITTED_AT_ONCE
         };
         let count = self.proven.iter().take_while(fits).count().max(1);
@@ -303,13 +308,11 @@ impl Flow {
         }
     }
 
-    fn count(&mut self, blocks: &[Block], done: &Committed) -> Stored {
+    fn count(&mut self, blocks: Vec<Block>, done: &Committed) -> Stored {
         let mut stored = Stored::default();
         for (block, held) in blocks.iter().zip(&done.held) {
-            let Some(key) = block::key(block.cid()) else { continue };
             self.in_flight -= weight(block.bytes());
-            self.coming.remove(&key);
-            stored.keys.push(key);
+            block::key(block.cid()).iter().for_each(|key| _ = self.coming.remove(key));
             if *held {
                 self.held_bytes += weight(block.bytes());
             } else {
@@ -321,6 +324,7 @@ impl Flow {
         if let Err(failure) = self.is_patient() {
             self.failure = self.failure.take().or(Some(failure));
         }
+        stored.blocks = blocks;
         stored
     }
 

@@ -6,6 +6,7 @@
 
 mod flow;
 mod known;
+mod recent;
 mod source;
 
 use std::{
@@ -21,6 +22,7 @@ pub use self::source::Source;
 use self::{
     flow::{Flow, Step, Stored},
     known::Known,
+    recent::Recent,
 };
 use super::{Shared, sweep};
 use crate::{
@@ -77,6 +79,7 @@ struct Fetch {
     /// Of a DAG that is walked: the node whose links are looked for.
     walked: RefCell<Option<(Cid, Vec<Cid>)>>,
     known: Known,
+    recent: Recent,
     flow: RefCell<Option<Flow>>,
     /// From the first request on: what comes is not swept before it is a root's.
     open: RefCell<Option<sweep::Open>>,
@@ -102,6 +105,7 @@ impl Session {
             expected: RefCell::default(),
             walked: RefCell::default(),
             known: Known::default(),
+            recent: Recent::default(),
             flow: RefCell::default(),
             open: RefCell::default(),
             single: Cell::new(false),
@@ -170,9 +174,20 @@ impl Session {
         self.fetch(cids).await
     }
 
-    /// Told that the links of a node are looked for.
-    fn walks(&self, node: Cid, links: &[Cid]) {
+    /// Returns when all that a node links to is held.
+    pub async fn fetch_below(&self, node: Cid, links: &[Cid]) -> Result<()> {
         self.fetch.walked.replace(Some((node, links.to_vec())));
+        if let Some(flow) = self.fetch.flow.borrow().as_ref() {
+            // All of them are needed, so it is no loss to wait for those that come by themselves.
+            let coming: Vec<Key> = links.iter().filter(|cid| flow.brings(cid)).filter_map(block::key).collect();
+            self.fetch.known.learn(&coming, false);
+        }
+        self.fetch(links).await
+    }
+
+    /// These blocks, if all of them came just now.
+    fn recent(&self, cids: &[Cid]) -> Option<Vec<Block>> {
+        self.fetch.recent.get(cids)
     }
 
     /// Told what a reader will need, in this order.
@@ -241,7 +256,7 @@ impl Fetch {
         let Some(mut flow) = flow else { return self.get_single(missing).await };
         match flow.step(&self.shared, &self.remotes, &self.known).await? {
             Step::Stored(stored) => {
-                self.stored(&stored, flow.from.name());
+                self.stored(stored, flow.from.name());
                 self.flow.replace(Some(flow));
             }
             Step::Ended if self.missing(&[flow.first]).await?.is_empty() => {}
@@ -354,17 +369,17 @@ impl Fetch {
     }
 
     async fn store(&self, block: Block, remote: &str) -> Result<()> {
-        let (key, bytes) = (block::key(block.cid()), block.bytes().len() as u64);
-        let durability = self.shared.options.durability;
-        let commit = Commit { blocks: vec![block], durability, ahead: true, ..Commit::default() };
+        let (bytes, durability) = (block.bytes().len() as u64, self.shared.options.durability);
+        let commit = Commit { blocks: vec![block.clone()], durability, ahead: true, ..Commit::default() };
         let fresh = self.shared.blocks.keep(commit).await?.held.contains(&false);
-        let keys = key.into_iter().collect();
-        self.stored(&Stored { keys, fresh: fresh.into(), bytes: if fresh { bytes } else { 0 } }, remote);
+        self.stored(Stored { blocks: vec![block], fresh: fresh.into(), bytes: if fresh { bytes } else { 0 } }, remote);
         Ok(())
     }
 
-    fn stored(&self, stored: &Stored, remote: &str) {
-        self.known.learn(&stored.keys, true);
+    fn stored(&self, stored: Stored, remote: &str) {
+        let keys: Vec<Key> = stored.blocks.iter().filter_map(|block| block::key(block.cid())).collect();
+        self.known.learn(&keys, true);
+        stored.blocks.into_iter().for_each(|block| self.recent.push(block));
         if stored.fresh == 0 {
             return;
         }

@@ -32,10 +32,10 @@ impl Source {
 
     /// Returns when all that a node links to is held here, whatever a cache may have.
     pub async fn ensure_below(&self, node: Cid, links: &[Cid]) -> Result<()> {
-        if let Ok(session) = &self.session {
-            session.walks(node, links);
+        match &self.session {
+            Ok(session) => session.fetch_below(node, links).await,
+            Err(_) => self.ensure(links).await,
         }
-        self.ensure(links).await
     }
 
     /// Returns when all of these are held here, whatever a cache may have.
@@ -64,6 +64,9 @@ impl BlockSource for Source {
         // One for each corrupt copy: one that could not be set aside is found again and again.
         let mut tries = cids.len();
         loop {
+            if let Some(blocks) = self.session().and_then(|session| session.recent(cids)) {
+                return Ok(blocks);
+            }
             match (self.blocks.blocks(cids).await, &self.session) {
                 (Err(Error::NotAvailableOffline { .. }), Ok(session)) => session.fetch_anew(cids).await?,
                 // It was set aside, and may be had whole elsewhere.
