@@ -55,6 +55,8 @@ impl CarDecoder {
             return Err(Malformed(format!("a part of {length} bytes, where 1 to {most} are allowed")));
         }
         if self.pending.len() < prefix + length {
+            // All of it at once: growing piece by piece would copy it again and again.
+            self.pending.reserve(prefix + length - self.pending.len());
             return Ok(None);
         }
         let _ = self.pending.split_to(prefix);

@@ -31,10 +31,10 @@ const PROVEN_AT_ONCE: usize = 4 * 1024 * 1024;
 const LINGER: u64 = 10;
 
 /// Most bytes in one commit: few large ones cost less than many, and a reader waits for the first.
-const COMMITTED_AT_ONCE: usize = 4 * 1024 * 1024;
+const COMMITTED_AT_ONCE: usize = 8 * 1024 * 1024;
 
 /// No more is received while so many bytes are not stored yet.
-const MAX_IN_FLIGHT: usize = 12 * 1024 * 1024;
+const MAX_IN_FLIGHT: usize = 16 * 1024 * 1024;
 
 /// Bytes of blocks that are held already and that a CAR may bring along, besides as many as it brings new ones: the way
 /// from its root to what is missing.

@@ -9,7 +9,7 @@ use std::{
 use crate::block::{Block, Cid};
 
 /// What a reader asks for ahead, and a commit.
-const MAX_BYTES: usize = 12 * 1024 * 1024;
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Most of them, however small.
 const MAX_BLOCKS: usize = 4 * 1024;
