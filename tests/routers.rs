@@ -42,7 +42,7 @@ impl Remote for Router {
         Ok(())
     }
 
-    async fn block(&self, _cid: &Cid) -> Result<Bytes, Failure> {
+    async fn block(&self, _cid: &Cid) -> Result<Box<dyn Body>, Failure> {
         panic!("a router was asked for a block")
     }
 
