@@ -31,11 +31,12 @@ enum State {
     Idle,
     /// Its pollable is in the list.
     Listed,
-    /// It was ready.
+    /// It was ready, or there was none.
     Ready,
 }
 
-/// Returns when what `subscribe` gives is ready; with none, at once. The pollable is dropped before this returns.
+/// Returns when what `subscribe` gives is ready; with none, when others have had their turn. The pollable is dropped before
+/// this returns.
 pub fn ready<F: FnMut() -> Option<Pollable> + Unpin>(subscribe: F) -> Ready<F> {
     Ready { subscribe, state: Rc::new(Cell::new(State::Idle)) }
 }
@@ -58,12 +59,14 @@ impl<F: FnMut() -> Option<Pollable> + Unpin> Future for Ready<F> {
                 own.into_iter().for_each(|own| own.waker.clone_from(waker));
             }),
             State::Idle => match (self.subscribe)() {
-                None => return Poll::Ready(()),
-                Some(pollable) if pollable.ready() => return Poll::Ready(()),
-                Some(pollable) => {
+                Some(pollable) if !pollable.ready() => {
                     self.state.set(State::Listed);
                     let waiting = Waiting { pollable, waker: waker.clone(), state: self.state.clone() };
                     WAITING.with_borrow_mut(|list| list.push(waiting));
+                }
+                _ => {
+                    self.state.set(State::Ready);
+                    waker.wake_by_ref();
                 }
             },
         }
@@ -103,10 +106,14 @@ pub fn run<T>(future: impl Future<Output = T>) -> Option<T> {
     let waker = Waker::from(again.clone());
     let mut context = Context::from_waker(&waker);
     loop {
+        again.0.store(false, Ordering::Relaxed);
         if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
             return Some(done);
         }
-        if !again.0.swap(false, Ordering::Relaxed) {
+        // One that goes on at once must not keep the others from what they wait for.
+        if again.0.load(Ordering::Relaxed) {
+            look();
+        } else {
             wait()?;
         }
     }
@@ -114,7 +121,7 @@ pub fn run<T>(future: impl Future<Output = T>) -> Option<T> {
 
 /// Sleeps until something is ready, and wakes who waits for it.
 fn wait() -> Option<()> {
-    let woken = WAITING.with_borrow_mut(|list| {
+    let ready = WAITING.with_borrow_mut(|list| {
         if list.is_empty() {
             return None;
         }
@@ -122,11 +129,21 @@ fn wait() -> Option<()> {
         ready.sort_unstable();
         Some(ready.into_iter().rev().map(|at| list.swap_remove(at as usize)).collect::<Vec<_>>())
     })?;
-    for Waiting { waker, state, .. } in woken {
+    wake(ready);
+    Some(())
+}
+
+/// Wakes who waits for what is ready already.
+fn look() {
+    let ready = |waiting: &mut Waiting| waiting.pollable.ready();
+    wake(WAITING.with_borrow_mut(|list| list.extract_if(.., ready).collect()));
+}
+
+fn wake(ready: Vec<Waiting>) {
+    for Waiting { waker, state, .. } in ready {
         state.set(State::Ready);
         waker.wake();
     }
-    Some(())
 }
 
 /// Polls a future once.
