@@ -283,6 +283,22 @@ fn who_was_asked_securely_does_not_lead_to_where_others_listen() {
 }
 
 #[test]
+fn who_is_outside_does_not_lead_inward() {
+    const ADDRS: &str = r#"{"Schema":"peer","Addrs":["/ip4/192.168.1.1/tcp/443/https","/ip6/::ffff:10.0.0.1/tcp/443/https",
+        "/dns/localhost/tcp/443/https","/dns/nas.local/tcp/443/https","/dns/a.test/tcp/443/https"],
+        "Protocols":["transport-ipfs-gateway-http"]},{"Schema":"peer","Addrs":["/ip4/169.254.169.254/tcp/443/https"],
+        "Protocols":["transport-ipfs-gateway-http"]}"#;
+    let answer: &'static str = Box::leak(format!(r#"{{"Providers":[{ADDRS}]}}"#).into_boxed_str());
+    let cid = block_on(Origin::new(&Time::default()).store(b"x".to_vec(), small()));
+    let named = |url| {
+        let routing = Routing::new(Rc::new(Always("application/json", answer)), url).unwrap();
+        block_on(routing.providers(&cid)).unwrap()
+    };
+    assert_eq!(named("https://router.test"), ["https://a.test"]);
+    assert_eq!(named("http://[::1]:8080"), ["https://192.168.1.1", "https://169.254.169.254"]);
+}
+
+#[test]
 fn answers_of_routers_that_cannot_be_used() {
     let cid = block_on(Origin::new(&Time::default()).store(b"x".to_vec(), small()));
     let asked = |kind, answer| {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     block::Cid,
     error::Result as Outcome,
-    platform::http::{Body, Http, Method, Request},
+    platform::http::{Body, Http, Method, Request, leads_inward},
 };
 
 const GATEWAY: &str = "transport-ipfs-gateway-http";
@@ -110,8 +110,8 @@ impl Remote for Routing {
         // A router need not filter.
         let gateways =
             providers.iter().filter(|one| one.protocols.iter().flatten().any(|protocol| protocol == GATEWAY));
-        // Who was asked securely does not send us to where anybody listens in.
-        let usable = |url: &String| url.starts_with("https:") || !secure;
+        // Who was asked securely does not send us to where anybody listens in, and nobody outside into our own network.
+        let usable = |url: &String| (url.starts_with("https:") || !secure) && !leads_inward(&self.url, url);
         Ok(gateways.filter_map(|one| one.addrs.iter().flatten().filter_map(|addr| url(addr)).find(usable)).collect())
     }
 }
