@@ -15,7 +15,7 @@ use ipfs_kit_storage::{
     block::{self, Block, Codec},
     hash::{CpuHasher, HashFunction},
     platform::{Network, http::Body, native::SystemClock},
-    remote::{Connector, Failure, Patience, Remote, Remotes, Wanted},
+    remote::{Connector, Failure, Patience, Remote, Remotes, Wanted, Whole},
     storage::ReadOptions,
     tier::{MemoryTier, conformance},
     unixfs::Layout,
@@ -253,9 +253,10 @@ impl Remote for Single {
         "helia"
     }
 
-    async fn block(&self, cid: &Cid) -> Result<Bytes, Failure> {
+    async fn block(&self, cid: &Cid) -> Result<Box<dyn Body>, Failure> {
         self.asked.borrow_mut().push(*cid);
-        self.blocks.borrow().get(cid).cloned().ok_or(Failure::NotFound)
+        let bytes = self.blocks.borrow().get(cid).cloned().ok_or(Failure::NotFound)?;
+        Ok(Box::new(Whole::from(bytes)))
     }
 
     async fn car(&self, _: &Wanted) -> Result<Box<dyn Body>, Failure> {

@@ -144,7 +144,7 @@ fn a_status_and_its_text_mean_something() {
     ];
     for (status, text, expected) in cases {
         let (script, node) = node(&[(status, text)]);
-        assert_eq!(block_on(node.block(raw(b"hello").cid())), Err(expected), "{status} {text:.80}");
+        assert_eq!(block_on(node.block(raw(b"hello").cid())).err(), Some(expected), "{status} {text:.80}");
         assert!(script.read.get() <= 6000, "{} bytes were read of a complaint", script.read.get());
     }
 }

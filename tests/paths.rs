@@ -238,7 +238,7 @@ impl Remote for ByCid {
         "by-cid"
     }
 
-    async fn block(&self, cid: &Cid) -> Result<Bytes, Failure> {
+    async fn block(&self, cid: &Cid) -> Result<Box<dyn Body>, Failure> {
         self.gateway.block(cid).await
     }
 

@@ -18,6 +18,7 @@ use ipfs_kit_storage::{
     remote::{Gateway, Patience, Remote, Remotes},
     storage::{BackendState, ReadOptions},
     tier::{Commit, Committed, Held, MemoryTier, StoredRoot, Tier, Usage, conformance::noise},
+    unixfs::Layout,
 };
 use support::{Fault, Nobody, Origin, Time, Wire, small, world};
 
@@ -482,5 +483,79 @@ fn many_missing_leaves_come_with_one_request() {
         world.storage.pin(&cid, PinOptions::default()).await.unwrap();
         assert_eq!(world.requests().len() - before, 1, "{:?}", world.requests());
         world.holds_only(&cid).await;
+    });
+}
+
+/// As large as one leaf can be.
+fn one_block() -> StoreOptions {
+    let layout = Layout { chunk_bytes: block::MAX_BLOCK_BYTES - 256, ..Layout::default() };
+    StoreOptions { layout: Some(layout), ..StoreOptions::default() }
+}
+
+/// It takes longer than silence would be borne, and nobody else is asked for it.
+#[test]
+fn a_block_on_a_slow_line_comes_once() {
+    block_on(async {
+        let world = world(2, OpenOptions::default());
+        let data = noise(23, block::MAX_BLOCK_BYTES - 256);
+        let cid = world.everywhere(&data, one_block()).await;
+        world.origins[0].fails(Fault::Pace(50_000), usize::MAX);
+        assert_eq!(world.storage.get_block(&cid, false).await.unwrap(), data);
+        assert_eq!(world.requests().len(), 1, "{:?}", world.requests());
+        let elapsed = world.time.now.get() - 1_000_000;
+        assert!((40_000..45_000).contains(&elapsed), "{elapsed} ms");
+    });
+}
+
+/// A block that breaks off after a good beginning comes from another; alone it is an error with the reason.
+#[test]
+fn a_block_that_breaks_off_comes_from_another() {
+    let faults = [
+        (Fault::Stall, "hardly anything, for too long"),
+        (Fault::Pace(500), "hardly anything, for too long"),
+        (Fault::Reset, "reset"),
+        (Fault::Truncated, "bytes where it says"),
+        (Fault::Oversize, "more than 2097152 bytes"),
+        (Fault::Endless, "more than 2097152 bytes"),
+    ];
+    for (fault, said) in faults {
+        for gateways in [1, 2] {
+            block_on(async {
+                let world = world(gateways, OpenOptions::default());
+                let data = noise(24, 300_000);
+                let cid = world.everywhere(&data, one_block()).await;
+                world.origins[0].fails(fault, usize::MAX);
+                match world.storage.get_block(&cid, false).await {
+                    Ok(got) => assert!(gateways == 2 && got == data, "{fault:?}"),
+                    Err(error) => assert!(gateways == 1 && error.to_string().contains(said), "{fault:?}: {error}"),
+                }
+                world.holds_only(&cid).await;
+                // No more is taken than there may be.
+                let (requests, sent) = (world.origins[0].requests.borrow().len(), world.origins[0].sent.get());
+                assert!(requests <= 3 && sent <= requests * (block::MAX_BLOCK_BYTES + 300_000), "{fault:?}: {sent}");
+                let elapsed = world.time.now.get() - 1_000_000;
+                assert!(elapsed < 70_000, "{fault:?}: {elapsed} ms");
+                // To have begun well is not enough: after three failures it rests.
+                if gateways == 1 {
+                    assert!(world.storage.get_block(&cid, false).await.is_err());
+                    assert_eq!(world.requests().len(), 3, "{fault:?}");
+                }
+            });
+        }
+    }
+}
+
+/// Another was quicker to begin, and broke off.
+#[test]
+fn who_was_outrun_is_asked_again() {
+    block_on(async {
+        let world = world(2, OpenOptions::default());
+        let data = noise(25, 300_000);
+        let cid = world.everywhere(&data, one_block()).await;
+        world.origins[0].fails(Fault::Late(3000), usize::MAX);
+        world.origins[1].fails(Fault::Truncated, usize::MAX);
+        assert_eq!(world.storage.get_block(&cid, false).await.unwrap(), data);
+        let asked = world.origins.iter().map(|origin| origin.requests.borrow().len()).collect::<Vec<_>>();
+        assert_eq!(asked, [2, 1]);
     });
 }

@@ -42,7 +42,7 @@ impl Remote for Router {
         Ok(())
     }
 
-    async fn block(&self, _cid: &Cid) -> Result<Bytes, Failure> {
+    async fn block(&self, _cid: &Cid) -> Result<Box<dyn Body>, Failure> {
         panic!("a router was asked for a block")
     }
 
@@ -280,6 +280,22 @@ fn who_was_asked_securely_does_not_lead_to_where_others_listen() {
     };
     assert_eq!(named("https://router.test"), ["https://a.test"]);
     assert_eq!(named("http://127.0.0.1:8080"), ["http://1.2.3.4", "http://1.2.3.4"]);
+}
+
+#[test]
+fn who_is_outside_does_not_lead_inward() {
+    const ADDRS: &str = r#"{"Schema":"peer","Addrs":["/ip4/192.168.1.1/tcp/443/https","/ip6/::ffff:10.0.0.1/tcp/443/https",
+        "/dns/localhost/tcp/443/https","/dns/nas.local/tcp/443/https","/dns/a.test/tcp/443/https"],
+        "Protocols":["transport-ipfs-gateway-http"]},{"Schema":"peer","Addrs":["/ip4/169.254.169.254/tcp/443/https"],
+        "Protocols":["transport-ipfs-gateway-http"]}"#;
+    let answer: &'static str = Box::leak(format!(r#"{{"Providers":[{ADDRS}]}}"#).into_boxed_str());
+    let cid = block_on(Origin::new(&Time::default()).store(b"x".to_vec(), small()));
+    let named = |url| {
+        let routing = Routing::new(Rc::new(Always("application/json", answer)), url).unwrap();
+        block_on(routing.providers(&cid)).unwrap()
+    };
+    assert_eq!(named("https://router.test"), ["https://a.test"]);
+    assert_eq!(named("http://[::1]:8080"), ["https://192.168.1.1", "https://169.254.169.254"]);
 }
 
 #[test]

@@ -1,10 +1,19 @@
 //! The facade: what users rely on, over a tier in memory and over packed files.
 #![cfg(not(target_family = "wasm"))]
 
-use std::{rc::Rc, task::Poll};
+use std::{
+    pin::pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake},
+};
 
 use bytes::Bytes;
 use futures_executor::block_on;
+use futures_util::future::{join, poll_immediate};
 use ipfs_kit_storage::{
     Error, OfflineReason, OpenOptions, PinOptions, Storage, StoreOptions,
     block::{self, Block, Codec},
@@ -456,4 +465,53 @@ fn what_is_deleted_while_it_is_read_is_not_pinned_in_parts() {
         storage.delete(&other).await.unwrap();
         assert!(!storage.exists(&other).await.unwrap());
     });
+}
+
+/// Polls a future as often as it is woken; none if nobody wakes it any more.
+fn woken<T>(future: impl Future<Output = T>) -> Option<T> {
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = woken.clone().into();
+    let mut future = pin!(future);
+    while woken.0.swap(false, Ordering::Relaxed) {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(done);
+        }
+    }
+    None
+}
+
+/// Neither one that deletes and is not polled any more, nor one that waits for it and is not.
+#[test]
+fn a_caller_that_stands_still_holds_nobody_up() {
+    for seed in 1..20 {
+        let options = OpenOptions { memory_bytes: 0, ..OpenOptions::default() };
+        let hasher = Rc::new(Patient(std::cell::Cell::new(seed)));
+        let storage = Storage::new(Rc::new(MemoryTier::new()), hasher, Rc::new(SystemClock), options).unwrap();
+        let store = async |seed| storage.store(noise(seed, 20_000), small_chunks()).await.unwrap().root.cid;
+        let (one, two, three) = block_on(async { (store(41).await, store(42).await, store(43).await) });
+        let mut deleting = Box::pin(storage.delete(&one));
+        for _ in 0..seed {
+            assert!(block_on(poll_immediate(&mut deleting)).is_none(), "it takes longer than this");
+        }
+        let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(store(44))).collect();
+        for waiting in &mut waiting {
+            _ = block_on(poll_immediate(waiting));
+        }
+        match seed % 2 {
+            0 => assert!(woken(join(storage.delete(&two), store(45))).expect("woken").0.is_ok()),
+            _ => assert!(woken(join(store(45), &mut deleting)).expect("woken").1.is_ok()),
+        }
+        woken(storage.pin(&three, PinOptions::default())).expect("woken").unwrap();
+        woken(storage.unpin(&three)).expect("woken").unwrap();
+        assert!(woken(storage.stat(&one)).unwrap().is_err(), "it is deleted");
+    }
 }

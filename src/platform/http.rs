@@ -1,6 +1,9 @@
 //! HTTP as remotes need it: one request, a body that comes in pieces. `fetch` and wasi:http fit behind it.
 
-use std::any::Any;
+use std::{
+    any::Any,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -56,6 +59,114 @@ pub trait Body: Any {
 /// Sends requests.
 #[async_trait(?Send)]
 pub trait Http {
-    /// Sends one, and returns when the head of the response is there. Redirects within HTTP(S) are followed.
+    /// Sends one, and returns when the head of the response is there. Redirects within HTTP(S) are followed, but not inward
+    /// ([`leads_inward`]) where they can be seen.
     async fn send(&self, request: Request) -> Result<Response, Failure>;
+}
+
+/// Whether one URL must not lead to another: who is outside does not choose whom we ask on this machine and in its network.
+pub fn leads_inward(from: &str, to: &str) -> bool {
+    is_local(to) && !is_local(from)
+}
+
+/// Whether a URL names this machine, or its own network. What a name of the open network stands for is not known here.
+fn is_local(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if let Some(bracketed) = host.strip_prefix('[') {
+        let address = bracketed.split(']').next().unwrap_or_default().parse::<Ipv6Addr>();
+        return address.map_or(true, |address| match address.to_ipv4() {
+            Some(inner) => is_local_v4(inner),
+            None => address.is_unique_local() || address.is_unicast_link_local(),
+        });
+    }
+    let name = host.split(':').next().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+    if let Ok(address) = name.parse() {
+        return is_local_v4(address);
+    }
+    match name.rsplit_once('.') {
+        _ if name.contains('%') => true,
+        // Such a name is looked up in the own network, or is an address written as one number.
+        None => true,
+        // There are other ways to write an address, `127.1` or `0x7f.0.0.1`, and no reason to.
+        Some((_, last)) => {
+            matches!(last, "localhost" | "local" | "internal") || last.starts_with(|c: char| c.is_ascii_digit())
+        }
+    }
+}
+
+fn is_local_v4(address: Ipv4Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    let shared_by_a_provider = first == 100 && second & 0xc0 == 64;
+    address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_broadcast()
+        || first == 0
+        || shared_by_a_provider
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_within_are_told_from_those_outside() {
+        let within = [
+            "http://127.0.0.1:8080",
+            "http://127.255.255.254",
+            "http://0.0.0.0:1",
+            "http://10.1.2.3/path",
+            "http://172.16.0.1",
+            "http://172.31.255.255",
+            "https://192.168.1.1?x",
+            "http://169.254.169.254/latest",
+            "http://100.64.0.1",
+            "http://255.255.255.255",
+            "http://[::1]:8080/ipfs",
+            "http://[::]",
+            "http://[fe80::1]",
+            "http://[fd00::1]:80",
+            "http://[::ffff:127.0.0.1]",
+            "http://[::ffff:c0a8:101]",
+            "http://[::10.0.0.1]",
+            "http://[fe80::1%25eth0]",
+            "http://localhost",
+            "http://LocalHost.:80",
+            "http://gateway.localhost",
+            "https://nas.local/",
+            "https://metadata.google.INTERNAL",
+            "http://router",
+            "http://user:word@127.0.0.1",
+            "http://example.org@10.0.0.1/",
+            "http://127.1",
+            "http://0x7f.0.0.1",
+            "http://127.0.0.0x1",
+            "http://127.0.0.01",
+            "http://2130706433",
+            "http://%31%32%37.0.0.%31",
+            "http://",
+        ];
+        let outside = [
+            "https://example.org",
+            "http://example.org:8080/localhost",
+            "https://local.example.org",
+            "https://10.0.0.1.example.org",
+            "http://1.2.3.4",
+            "http://172.32.0.1",
+            "http://192.169.0.1",
+            "http://100.128.0.1",
+            "http://127.0.0.1@example.org",
+            "http://[2606:4700::1111]:80",
+            "http://[::ffff:1.2.3.4]",
+        ];
+        for url in within {
+            assert!(is_local(url) && leads_inward("https://example.org", url), "{url}");
+            assert!(!leads_inward("http://[::1]:5001", url) && !leads_inward(url, "https://example.org"), "{url}");
+        }
+        for url in outside {
+            assert!(!is_local(url) && !leads_inward("http://127.0.0.1", url), "{url}");
+        }
+    }
 }

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::{Connector, Failure, Remote, Scope, Wanted};
+use super::{Connector, Failure, Remote, Scope, Wanted, body};
 use crate::{
-    block::{Block, Cid, MAX_BLOCK_BYTES},
+    block::{Block, Cid},
     error::{Error, Result as Outcome},
     platform::{
         http::Body,
@@ -18,6 +18,9 @@ use crate::{
         },
     },
 };
+
+/// Longest answer to a probe.
+const MAX_PROBE_BYTES: usize = 64 * 1024;
 
 /// Longest list of providers.
 const MAX_PROVIDERS_BYTES: usize = 1024 * 1024;
@@ -49,11 +52,11 @@ impl Remote for ComponentRemote {
     }
 
     async fn probe(&self) -> Result<(), Failure> {
-        collect(self.connection.probe(), MAX_BLOCK_BYTES).await.map(drop)
+        collect(self.connection.probe(), MAX_PROBE_BYTES).await.map(drop)
     }
 
-    async fn block(&self, cid: &Cid) -> Result<Bytes, Failure> {
-        collect(self.connection.block(&cid.to_string()), MAX_BLOCK_BYTES).await
+    async fn block(&self, cid: &Cid) -> Result<Box<dyn Body>, Failure> {
+        Ok(Box::new(Incoming::from(self.connection.block(&cid.to_string()))))
     }
 
     async fn car(&self, wanted: &Wanted) -> Result<Box<dyn Body>, Failure> {
@@ -126,14 +129,7 @@ impl Body for Incoming {
 
 async fn collect(exchange: Exchange, most: usize) -> Result<Bytes, Failure> {
     let mut incoming = Incoming::from(exchange);
-    let mut whole = BytesMut::new();
-    while let Some(bytes) = incoming.next().await? {
-        if whole.len() + bytes.len() > most {
-            return Err(Failure::Broken(format!("more than {most} bytes")));
-        }
-        whole.extend_from_slice(&bytes);
-    }
-    Ok(whole.freeze())
+    body::collect(async || incoming.next().await, most).await
 }
 
 impl From<wit::Failure> for Failure {

@@ -4,12 +4,11 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Failure, Remote, Scope, Wanted, address::base_url};
+use super::{Failure, Remote, Scope, Wanted, address::base_url, body::stated};
 use crate::{
-    block::{Cid, MAX_BLOCK_BYTES},
+    block::Cid,
     error::Result as Outcome,
     platform::http::{Body, Http, Method, Request, Response},
 };
@@ -63,9 +62,8 @@ impl Remote for Gateway {
         self.get(&format!("{PROBE}?format=raw"), RAW.into(), RAW).await.map(drop)
     }
 
-    async fn block(&self, cid: &Cid) -> Result<Bytes, Failure> {
-        let response = self.get(&format!("{cid}?format=raw"), RAW.into(), RAW).await?;
-        collect(response, MAX_BLOCK_BYTES).await
+    async fn block(&self, cid: &Cid) -> Result<Box<dyn Body>, Failure> {
+        self.get(&format!("{cid}?format=raw"), RAW.into(), RAW).await.map(stated)
     }
 
     async fn car(&self, wanted: &Wanted) -> Result<Box<dyn Body>, Failure> {
@@ -108,22 +106,4 @@ pub(super) fn accepted(response: Response) -> Result<Response, Failure> {
 /// `Retry-After` in seconds; its other form, a date, is left to the usual waiting.
 pub(super) fn retry_after(response: &Response) -> Option<u64> {
     response.header("retry-after")?.trim().parse::<u64>().ok().map(|seconds| seconds.saturating_mul(1000))
-}
-
-/// A body that must not be longer than `most`, nor shorter than it says.
-pub(super) async fn collect(mut response: Response, most: usize) -> Result<Bytes, Failure> {
-    // What was compressed on the way has another length than it says.
-    let plain = response.header("content-encoding").is_none_or(|encoding| encoding == "identity");
-    let stated = response.header("content-length").filter(|_| plain).and_then(|length| length.parse::<usize>().ok());
-    let mut whole = BytesMut::new();
-    while let Some(bytes) = response.body.next().await? {
-        if whole.len() + bytes.len() > most {
-            return Err(Failure::Broken(format!("more than {most} bytes")));
-        }
-        whole.extend_from_slice(&bytes);
-    }
-    match stated.filter(|stated| *stated != whole.len()) {
-        Some(stated) => Err(Failure::Broken(format!("{} bytes where it says {stated}", whole.len()))),
-        None => Ok(whole.freeze()),
-    }
 }

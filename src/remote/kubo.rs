@@ -10,11 +10,12 @@ use serde::{Deserialize, de::IgnoredAny};
 use super::{
     Failure, Remote, Scope, Wanted,
     address::base_url,
-    gateway::{collect, retry_after},
+    body::{collect, stated},
+    gateway::retry_after,
     unsupported,
 };
 use crate::{
-    block::{self, Block, Cid, Codec, MAX_BLOCK_BYTES},
+    block::{self, Block, Cid, Codec},
     car,
     error::Result as Outcome,
     hash::HashFunction,
@@ -113,7 +114,8 @@ impl Kubo {
 
     /// A call of which only matters that it went well, and what it says then.
     async fn call(&self, call: &str, form: Option<Bytes>) -> Result<Bytes, Failure> {
-        collect(self.post(call, form).await?, MAX_ANSWER_BYTES).await
+        let mut said = stated(self.post(call, form).await?);
+        collect(async || said.next().await, MAX_ANSWER_BYTES).await
     }
 
     /// One block, which the node names itself: it has understood what it is to be found by.
@@ -174,9 +176,8 @@ impl Remote for Kubo {
         self.call("version", None).await.map(drop)
     }
 
-    async fn block(&self, cid: &Cid) -> Result<Bytes, Failure> {
-        let response = self.post(&format!("block/get?arg={cid}"), None).await?;
-        collect(response, MAX_BLOCK_BYTES).await
+    async fn block(&self, cid: &Cid) -> Result<Box<dyn Body>, Failure> {
+        self.post(&format!("block/get?arg={cid}"), None).await.map(stated)
     }
 
     async fn car(&self, wanted: &Wanted) -> Result<Box<dyn Body>, Failure> {

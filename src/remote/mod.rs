@@ -2,6 +2,7 @@
 //! by whoever stores them.
 
 mod address;
+mod body;
 #[cfg(feature = "remotes")]
 mod component;
 #[cfg(any(test, feature = "testing"))]
@@ -16,12 +17,12 @@ mod routing;
 use std::{fmt, ops::Range, rc::Rc};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 #[cfg(feature = "remotes")]
 pub use self::component::ComponentConnector;
 pub use self::{
     address::HttpConnector,
+    body::Whole,
     gateway::Gateway,
     health::{Health, State},
     kubo::Kubo,
@@ -116,8 +117,8 @@ pub trait Remote {
     /// Asks it for the least thing it can be asked for.
     async fn probe(&self) -> Result<(), Failure>;
 
-    /// The bytes of one block. They are not verified.
-    async fn block(&self, cid: &Cid) -> Result<Bytes, Failure>;
+    /// The bytes of one block, as they come. They are not verified, and whoever collects them keeps to a limit.
+    async fn block(&self, cid: &Cid) -> Result<Box<dyn Body>, Failure>;
 
     /// A CAR of what is wanted: parents before children, each block once; first what leads along the path, if there is one.
     /// [`Failure::Unsupported`] from a remote that gives single blocks only, or follows no paths.

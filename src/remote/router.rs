@@ -14,9 +14,9 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 
-use super::{Connector, Failure, Health, ROUTING, Remote, State, Wanted};
+use super::{Connector, Failure, Health, ROUTING, Remote, State, Wanted, body};
 use crate::{
-    block::{Block, Cid},
+    block::{Block, Cid, MAX_BLOCK_BYTES},
     error::{Error, Result as Outcome},
     platform::{Clock, Network, http::Body},
 };
@@ -107,7 +107,8 @@ pub struct Answer<T> {
 
 /// A body with its first bytes.
 pub struct Begun {
-    first: Option<Bytes>,
+    /// Until they are given; none if it has no bytes.
+    first: Option<Option<Bytes>>,
     body: Box<dyn Body>,
     /// Bytes that are being counted, and how long they were waited for.
     pace: (usize, u64),
@@ -206,41 +207,39 @@ impl Remotes {
         self.network.sleep(milliseconds).await;
     }
 
-    /// A block, from the first who gives one.
+    /// A block, from the first who begins to send it and comes to its end.
     pub async fn block(&self, cid: Cid) -> Result<Answer<Bytes>, Vec<Attempt>> {
-        let rounds = self.patience.rounds;
-        let answer = self.ask(&cid, rounds, move |remote| Box::pin(async move { remote.block(&cid).await })).await?;
-        answer.from.health().bytes_in += answer.value.len() as u64;
-        Ok(answer)
+        let ask =
+            |remote: Rc<dyn Remote>| -> Asked<Box<dyn Body>> { Box::pin(async move { remote.block(&cid).await }) };
+        let collect = async |from: &Peer, mut begun: Begun| {
+            body::collect(async || self.next(from, &mut begun).await, MAX_BLOCK_BYTES).await
+        };
+        self.ask(&cid, self.patience.rounds, ask, collect).await
     }
 
     /// A CAR, from the first who sends some of it. One along a path is asked for once: there are other ways to have it, and
     /// to gateways of some kinds a name that is missing is a failure of theirs.
     pub async fn car(&self, wanted: &Wanted) -> Result<Answer<Begun>, Vec<Attempt>> {
-        let ask = |remote: Rc<dyn Remote>| -> Asked<Begun> {
+        let ask = |remote: Rc<dyn Remote>| -> Asked<Box<dyn Body>> {
             let wanted = wanted.clone();
-            Box::pin(async move {
-                let mut body = remote.car(&wanted).await?;
-                let first = body.next().await?;
-                Ok(Begun { first, body, pace: (0, 0), resumed: Rc::default() })
-            })
+            Box::pin(async move { remote.car(&wanted).await })
         };
         let rounds = if wanted.path.is_empty() { self.patience.rounds } else { 1 };
-        self.ask(&wanted.cid, rounds, ask).await
+        self.ask(&wanted.cid, rounds, ask, async |_, begun| Ok(begun)).await
     }
 
     /// The next bytes of a body, if they come in time.
     pub async fn next(&self, from: &Peer, begun: &mut Begun) -> Result<Option<Bytes>, Failure> {
         let asked = self.clock.now();
         let next = match begun.first.take() {
-            Some(first) => Some(first),
+            Some(first) => first,
             None => self.in_time(begun.body.next()).await?,
         };
         let Some(bytes) = next else { return Ok(None) };
         from.health().bytes_in += bytes.len() as u64;
         // Not the time that the caller takes: only what the remote lets it wait.
         let asked = asked.max(begun.resumed.get());
-        let (count, waited) = (begun.pace.0 + bytes.len(), begun.pace.1 + self.clock.now().saturating_sub(asked));
+        let (count, waited) = (begun.pace.0 + bytes.len(), begun.pace.1 + self.since(asked));
         begun.pace = match count {
             few if few < LEAST_BYTES && waited > self.patience.silence => return Err(Failure::Silent),
             few if few < LEAST_BYTES => (few, waited),
@@ -296,7 +295,7 @@ impl Remotes {
             }
             let began = self.clock.now();
             let done = self.in_time(peer.0.remote.probe()).await;
-            self.note(peer, began, &done);
+            self.note(peer, self.since(began), &done);
         });
         future::join_all(probes).await;
     }
@@ -321,11 +320,13 @@ impl Remotes {
         self.configured.iter().chain(self.found.borrow().iter()).cloned().collect()
     }
 
+    /// What `finish` makes of the first body that begins, or of another if that fails.
     async fn ask<T>(
         &self,
         cid: &Cid,
         rounds: u32,
-        ask: impl Fn(Rc<dyn Remote>) -> Asked<T>,
+        ask: impl Fn(Rc<dyn Remote>) -> Asked<Box<dyn Body>>,
+        finish: impl AsyncFn(&Peer, Begun) -> Result<T, Failure>,
     ) -> Result<Answer<T>, Vec<Attempt>> {
         let mut attempts = Vec::new();
         for round in 0..rounds.max(1) {
@@ -333,12 +334,12 @@ impl Remotes {
                 break;
             }
             let before = attempts.len();
-            if let Some(answer) = self.round(self.order(), &ask, &mut attempts).await {
+            if let Some(answer) = self.round(self.order(), &ask, &finish, &mut attempts).await {
                 return Ok(answer);
             }
             if round == 0 {
                 let others = self.find(cid, &mut attempts).await;
-                if let Some(answer) = self.round(others, &ask, &mut attempts).await {
+                if let Some(answer) = self.round(others, &ask, &finish, &mut attempts).await {
                     return Ok(answer);
                 }
             }
@@ -357,19 +358,20 @@ impl Remotes {
     async fn round<T>(
         &self,
         order: Vec<Peer>,
-        ask: &impl Fn(Rc<dyn Remote>) -> Asked<T>,
+        ask: &impl Fn(Rc<dyn Remote>) -> Asked<Box<dyn Body>>,
+        finish: &impl AsyncFn(&Peer, Begun) -> Result<T, Failure>,
         attempts: &mut Vec<Attempt>,
     ) -> Option<Answer<T>> {
-        let mut order = order.into_iter();
+        let mut order = VecDeque::from(order);
         let mut under_way = FuturesUnordered::new();
         let mut asked: Vec<(Peer, u64)> = Vec::new();
         loop {
-            if let Some(peer) = order.next() {
+            if let Some(peer) = order.pop_front() {
                 asked.push((peer.clone(), self.clock.now()));
                 under_way.push(async move {
                     let began = self.clock.now();
-                    let done = self.in_time(ask(peer.0.remote.clone())).await;
-                    (peer, began, done)
+                    let begun = self.in_time(begin(ask(peer.0.remote.clone()))).await;
+                    (peer, self.since(began), begun)
                 });
             }
             let hedge = match order.len() {
@@ -377,20 +379,27 @@ impl Remotes {
                 _ => Either::Right(self.network.sleep(self.patience.hedge)),
             };
             let Either::Left((ended, _)) = future::select(under_way.next(), hedge).await else { continue };
-            let (from, began, done) = ended?;
-            self.note(&from, began, &done);
+            let (from, latency, begun) = ended?;
             asked.retain(|(peer, _)| !Rc::ptr_eq(&peer.0, &from.0));
-            match done {
-                Ok(value) => {
-                    // Those who were outrun are that slow at least.
-                    let now = self.clock.now();
-                    asked.iter().for_each(|(peer, began)| peer.health().outrun(now.saturating_sub(*began)));
-                    return Some(Answer { from, value });
+            let done = match begun {
+                Ok(begun) => {
+                    // Those who were outrun are that slow at least. They are next, should this one break off.
+                    under_way.clear();
+                    for (peer, began) in asked.drain(..).rev() {
+                        peer.health().outrun(self.since(began));
+                        order.push_front(peer);
+                    }
+                    finish(&from, begun).await
                 }
+                Err(failure) => Err(failure),
+            };
+            self.note(&from, latency, &done);
+            match done {
+                Ok(value) => return Some(Answer { from, value }),
                 Err(failure) => attempts.push(from.attempt(failure)),
             }
             // Others are still under way, or can be asked: the loop goes on until there are none.
-            if under_way.is_empty() && order.len() == 0 {
+            if under_way.is_empty() && order.is_empty() {
                 return None;
             }
         }
@@ -412,7 +421,7 @@ impl Remotes {
         let answers = future::join_all(routers.map(|router| async move {
             let began = self.clock.now();
             let done = self.in_time(router.0.remote.providers(cid)).await;
-            self.note(router, began, &done);
+            self.note(router, self.since(began), &done);
             (router, done)
         }));
         let mut new: Vec<Peer> = Vec::new();
@@ -467,7 +476,7 @@ impl Remotes {
             }
             let began = self.clock.now();
             let done = self.in_time_of(self.patience.silence * TELLING, ask(to.0.remote.clone())).await;
-            self.note(to, began, &done);
+            self.note(to, self.since(began), &done);
             match done {
                 Ok(value) => return Ok(value),
                 Err(failure) => {
@@ -496,10 +505,14 @@ impl Remotes {
         true
     }
 
-    fn note<T>(&self, peer: &Peer, began: u64, done: &Result<T, Failure>) {
+    fn since(&self, then: u64) -> u64 {
+        self.clock.now().saturating_sub(then)
+    }
+
+    fn note<T>(&self, peer: &Peer, latency: u64, done: &Result<T, Failure>) {
         let now = self.clock.now();
         match done {
-            Ok(_) => peer.health().worked(now, now.saturating_sub(began)),
+            Ok(_) => peer.health().worked(now, latency),
             Err(failure) => peer.health().failed(now, failure),
         }
     }
@@ -522,4 +535,11 @@ impl Remotes {
             Either::Right(_) => Err(Failure::Silent),
         }
     }
+}
+
+/// Waits for the first bytes.
+async fn begin(body: Asked<Box<dyn Body>>) -> Result<Begun, Failure> {
+    let mut body = body.await?;
+    let first = Some(body.next().await?);
+    Ok(Begun { first, body, pace: (0, 0), resumed: Rc::default() })
 }

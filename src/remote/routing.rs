@@ -4,19 +4,19 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     Failure, ROUTING, Remote,
     address::base_url,
-    gateway::{accepted, collect},
+    body::{collect, stated},
+    gateway::accepted,
     unsupported,
 };
 use crate::{
     block::Cid,
     error::Result as Outcome,
-    platform::http::{Http, Method, Request},
+    platform::http::{Body, Http, Method, Request, leads_inward},
 };
 
 const GATEWAY: &str = "transport-ipfs-gateway-http";
@@ -73,7 +73,8 @@ impl Routing {
             response => response?,
         };
         let lines = response.header("content-type").is_some_and(|kind| kind.contains("ndjson"));
-        let text = collect(response, MAX_ANSWER_BYTES).await?;
+        let mut body = stated(response);
+        let text = collect(async || body.next().await, MAX_ANSWER_BYTES).await?;
         let wrong = |error: serde_json::Error| Failure::Broken(format!("its JSON: {error}"));
         if !lines {
             let answer: Answer = serde_json::from_slice(&text).map_err(wrong)?;
@@ -99,7 +100,7 @@ impl Remote for Routing {
         self.ask(PROBE).await.map(drop)
     }
 
-    async fn block(&self, _cid: &Cid) -> Result<Bytes, Failure> {
+    async fn block(&self, _cid: &Cid) -> Result<Box<dyn Body>, Failure> {
         Err(unsupported("blocks"))
     }
 
@@ -109,8 +110,8 @@ impl Remote for Routing {
         // A router need not filter.
         let gateways =
             providers.iter().filter(|one| one.protocols.iter().flatten().any(|protocol| protocol == GATEWAY));
-        // Who was asked securely does not send us to where anybody listens in.
-        let usable = |url: &String| url.starts_with("https:") || !secure;
+        // Who was asked securely does not send us to where anybody listens in, and nobody outside into our own network.
+        let usable = |url: &String| (url.starts_with("https:") || !secure) && !leads_inward(&self.url, url);
         Ok(gateways.filter_map(|one| one.addrs.iter().flatten().filter_map(|addr| url(addr)).find(usable)).collect())
     }
 }

@@ -59,8 +59,8 @@ impl Storage {
         if keys.is_empty() {
             return Ok(());
         }
-        let _roots = self.shared.roots.lock().await;
-        sweep::drop_blocks(&self.shared, keys).await
+        let shared = self.shared.clone();
+        self.shared.roots.pass(async move { sweep::drop_blocks(&shared, keys).await }).await
     }
 
     /// At most `limit` multihashes of the blocks held after `after`, in an order that never changes; none when there are no

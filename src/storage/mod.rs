@@ -4,6 +4,7 @@ mod blocks;
 mod blockstore;
 mod cache;
 mod fetch;
+mod gate;
 mod options;
 mod push;
 mod read;
@@ -19,11 +20,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::lock::Mutex;
 
 use self::{
     blocks::Blocks,
     fetch::{Session, Source},
+    gate::Gate,
 };
 pub use self::{
     fetch::{Fetched, OnFetched},
@@ -72,8 +73,8 @@ struct Shared {
     clock: Rc<dyn Clock>,
     options: OpenOptions,
     sweeper: sweep::Sweeper,
-    /// Held by calls that look at a root and then change it.
-    roots: Mutex<()>,
+    /// For calls that look at a root and then change it.
+    roots: Gate,
     /// What is being fetched, for others who want the same.
     sessions: RefCell<HashMap<Asked, Weak<Session>>>,
 }
@@ -135,7 +136,7 @@ impl Storage {
             clock,
             options,
             sweeper: sweep::Sweeper::default(),
-            roots: Mutex::new(()),
+            roots: Gate::default(),
             sessions: RefCell::default(),
         };
         Ok(Storage { shared: Rc::new(shared) })
@@ -227,12 +228,14 @@ impl Storage {
 
     /// Forgets a stored root, and drops the blocks that only it used.
     pub async fn delete(&self, cid: &Cid) -> Result<()> {
-        let _roots = self.shared.roots.lock().await;
-        let stored = self.stat(cid).await?;
-        if stored.pinned {
-            return Err(Error::Denied(format!("{cid} is pinned; unpin it first")));
-        }
-        sweep::delete(&self.shared, cid).await
+        let (storage, cid) = (self.clone(), *cid);
+        let delete = async move {
+            if storage.stat(&cid).await?.pinned {
+                return Err(Error::Denied(format!("{cid} is pinned; unpin it first")));
+            }
+            sweep::delete(&storage.shared, &cid).await
+        };
+        self.shared.roots.pass(delete).await
     }
 
     /// Pins a root and everything it reaches; what is no stored root becomes one, fetched where it is not held.
@@ -241,19 +244,23 @@ impl Storage {
         // Until it is a root nothing may sweep what of it is held. Others may delete and pin while it is fetched.
         let open = sweep::enter(shared).await;
         loop {
-            let adopted = match shared.tier.root(cid).await? {
-                Some(_) => None,
-                None => Some(self.adopt(cid, options.clone()).await?),
+            let stored = shared.tier.root(cid).await?.is_some();
+            let adopted = if stored { None } else { Some(self.adopt(cid, options.clone()).await?) };
+            let (storage, cid) = (self.clone(), *cid);
+            let pin = async move {
+                if stored {
+                    storage.stat(&cid).await?;
+                }
+                let set_roots = adopted.into_iter().collect();
+                let durability = storage.shared.options.durability;
+                let commit = Commit { set_roots, pin: vec![cid], durability, ..Commit::default() };
+                storage.shared.blocks.commit(commit).await.map(drop)
             };
-            let _roots = shared.roots.lock().await;
-            if adopted.is_none() && shared.tier.root(cid).await?.is_none() {
+            match shared.roots.pass(pin).await {
                 // It has been deleted meanwhile.
-                continue;
+                Err(Error::NotFound(_)) if stored => {}
+                done => break done?,
             }
-            let set_roots = adopted.into_iter().collect();
-            let durability = shared.options.durability;
-            shared.blocks.commit(Commit { set_roots, pin: vec![*cid], durability, ..Commit::default() }).await?;
-            break;
         }
         sweep::leave(open).await;
         Ok(())
@@ -261,10 +268,14 @@ impl Storage {
 
     /// Takes the pin away; the data stays.
     pub async fn unpin(&self, cid: &Cid) -> Result<()> {
-        let _roots = self.shared.roots.lock().await;
-        self.stat(cid).await?;
-        let commit = Commit { unpin: vec![*cid], durability: self.shared.options.durability, ..Commit::default() };
-        self.shared.blocks.commit(commit).await.map(drop)
+        let (storage, cid) = (self.clone(), *cid);
+        let unpin = async move {
+            storage.stat(&cid).await?;
+            let durability = storage.shared.options.durability;
+            let commit = Commit { unpin: vec![cid], durability, ..Commit::default() };
+            storage.shared.blocks.commit(commit).await.map(drop)
+        };
+        self.shared.roots.pass(unpin).await
     }
 
     /// Whether a remote can be used now, by what was seen of it last. A store without remotes says no, and works.

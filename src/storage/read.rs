@@ -109,21 +109,23 @@ impl Reader {
             Err(_) if !self.pin => return Ok(()),
             whole => whole?,
         }
-        let roots = self.shared.roots.lock().await;
-        let stored = self.shared.tier.root(&self.cid).await?;
-        let modified = self.shared.clock.now();
-        let root = Root { cid: self.cid, filename: None, size: self.size(), modified, profile: None };
-        let pin = self.pin && !stored.as_ref().is_some_and(|stored| stored.pinned);
-        let commit = Commit {
-            set_roots: stored.is_none().then_some(root).into_iter().collect(),
-            pin: pin.then_some(self.cid).into_iter().collect(),
-            durability: self.shared.options.durability,
-            ..Commit::default()
+        let (shared, cid, pin, size) = (self.shared.clone(), self.cid, self.pin, self.size());
+        let settle = async move {
+            let stored = shared.tier.root(&cid).await?;
+            let root = Root { cid, filename: None, size, modified: shared.clock.now(), profile: None };
+            let pin = pin && !stored.as_ref().is_some_and(|stored| stored.pinned);
+            let commit = Commit {
+                set_roots: stored.is_none().then_some(root).into_iter().collect(),
+                pin: pin.then_some(cid).into_iter().collect(),
+                durability: shared.options.durability,
+                ..Commit::default()
+            };
+            if pin || !commit.set_roots.is_empty() {
+                shared.blocks.commit(commit).await?;
+            }
+            Ok(())
         };
-        if pin || !commit.set_roots.is_empty() {
-            self.shared.blocks.commit(commit).await?;
-        }
-        drop(roots);
+        self.shared.roots.pass(settle).await?;
         sweep::leave(open).await;
         Ok(())
     }

@@ -9,9 +9,7 @@ use std::{
     rc::Rc,
 };
 
-use futures_util::lock::Mutex;
-
-use super::{MAX_PAGE, Shared, fetch::Source};
+use super::{MAX_PAGE, Shared, fetch::Source, gate::Gate};
 use crate::{
     block::{self, Cid, Codec, Key},
     dag,
@@ -38,7 +36,7 @@ pub struct Sweeper {
     spared: RefCell<HashSet<Key>>,
     /// Somebody wanted to sweep while files were being stored.
     postponed: Cell<bool>,
-    sweeping: Mutex<()>,
+    sweeping: Gate,
 }
 
 /// As long as it lives, nothing is swept.
@@ -49,14 +47,14 @@ pub struct Open {
 
 /// Says that a file is about to be stored; waits for a sweep under way.
 pub async fn enter(shared: &Rc<Shared>) -> Open {
-    let _sweeping = shared.sweeper.sweeping.lock().await;
+    shared.sweeper.sweeping.clear().await;
     Open::new(shared, false)
 }
 
 /// Says that these blocks are about to be put, as blocks and not as parts of a file: they are no candidates any more,
 /// whatever they were before. Waits for a sweep under way.
 pub async fn enter_to_put(shared: &Rc<Shared>, keys: impl IntoIterator<Item = Key>) -> Open {
-    let _sweeping = shared.sweeper.sweeping.lock().await;
+    shared.sweeper.sweeping.clear().await;
     let Sweeper { writers, candidates, spared, .. } = &shared.sweeper;
     let (mut candidates, mut spared) = (candidates.borrow_mut(), spared.borrow_mut());
     for key in keys {
@@ -107,7 +105,10 @@ pub fn suspect(shared: &Shared, keys: impl IntoIterator<Item = Key>) {
 
 /// Drops blocks, unless a root reaches one of them, or a file being stored or fetched may.
 pub async fn drop_blocks(shared: &Rc<Shared>, keys: HashSet<Key>) -> Result<()> {
-    let _sweeping = shared.sweeper.sweeping.lock().await;
+    shared.sweeper.sweeping.pass(drop_unneeded(shared.clone(), keys)).await
+}
+
+async fn drop_unneeded(shared: Rc<Shared>, keys: HashSet<Key>) -> Result<()> {
     if shared.sweeper.writers.get() > 0 {
         return Err(Error::Denied(
             "files are being stored or fetched, and may need these blocks; try again later".into(),
@@ -123,7 +124,7 @@ pub async fn drop_blocks(shared: &Rc<Shared>, keys: HashSet<Key>) -> Result<()> 
             let mut look = |cid: &Cid| {
                 reached = reached.or(block::key(cid).filter(|key| keys.contains(key)).map(|_| *cid));
             };
-            let whole = walk(shared, root, &mut look).await?;
+            let whole = walk(&shared, root, &mut look).await?;
             if let Some(cid) = reached {
                 return Err(Error::Denied(format!("{cid} is part of {root}, which is stored here")));
             }
@@ -152,11 +153,14 @@ pub async fn delete(shared: &Rc<Shared>, root: &Cid) -> Result<()> {
 
 /// Drops the candidates that no root reaches, and forgets `root` with the first of them.
 pub async fn sweep(shared: &Rc<Shared>, root: Option<&Cid>) -> Result<()> {
-    let _sweeping = shared.sweeper.sweeping.lock().await;
+    shared.sweeper.sweeping.pass(drop_garbage(shared.clone(), root.copied())).await
+}
+
+async fn drop_garbage(shared: Rc<Shared>, root: Option<Cid>) -> Result<()> {
     let busy = shared.sweeper.is_busy();
     shared.sweeper.postponed.set(busy);
-    let garbage = if busy { None } else { garbage(shared, root).await? };
-    let mut commit = Commit { drop_roots: root.into_iter().copied().collect(), ..Commit::default() };
+    let garbage = if busy { None } else { garbage(&shared, root.as_ref()).await? };
+    let mut commit = Commit { drop_roots: root.into_iter().collect(), ..Commit::default() };
     let mut rest = garbage.iter().flatten().copied();
     loop {
         commit.drop_blocks = rest.by_ref().take(MAX_DROPS).collect();
@@ -198,9 +202,9 @@ pub async fn leave(open: Open) {
     let shared = open.shared.clone();
     drop(open);
     if !shared.sweeper.is_busy() && shared.sweeper.postponed.get() {
-        let _roots = shared.roots.lock().await;
+        let store = shared.clone();
         // If this fails the blocks wait for the next sweep.
-        let _ = sweep(&shared, None).await;
+        let _ = shared.roots.pass(async move { sweep(&store, None).await }).await;
     }
 }
 

@@ -81,6 +81,10 @@ pub enum Fault {
     WrongType,
     NoCar,
     Drip,
+    /// So many bytes a second.
+    Pace(usize),
+    /// It answers well, after so many milliseconds.
+    Late(u64),
     /// To CARs along a path.
     NoPaths(u16),
     /// A CAR of the file alone, without what leads to it.
@@ -235,8 +239,10 @@ impl Drop for Pieces {
 #[async_trait(?Send)]
 impl Body for Pieces {
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        if self.fault == Fault::Drip {
-            self.time.sleep(100).await;
+        match self.fault {
+            Fault::Drip => self.time.sleep(100).await,
+            Fault::Pace(_) if !self.pieces.is_empty() => self.time.sleep(1000).await,
+            _ => {}
         }
         match self.pieces.pop_front() {
             Some(piece) => {
@@ -289,6 +295,7 @@ impl Http for Wire {
                 return Ok(response);
             }
             Fault::Silence => std::future::pending().await,
+            Fault::Late(wait) => origin.time.sleep(wait).await,
             Fault::NoCar if car => return respond(406, Vec::new(), "text/plain"),
             Fault::NoPaths(status) if path != cid => return respond(status, Vec::new(), "text/plain"),
             _ => {}
@@ -325,7 +332,8 @@ impl Http for Wire {
         if matches!(fault, Fault::Truncated | Fault::Stall | Fault::Reset) {
             bytes.truncate(bytes.len() * 2 / 3);
         }
-        let mut pieces: Vec<Bytes> = bytes.chunks(50_000).map(Bytes::copy_from_slice).collect();
+        let piece = if let Fault::Pace(bytes) = fault { bytes } else { 50_000 };
+        let mut pieces: Vec<Bytes> = bytes.chunks(piece).map(Bytes::copy_from_slice).collect();
         if fault == Fault::Endless {
             pieces.push(part(&blocks[0].0, &blocks[0].1).into());
         }

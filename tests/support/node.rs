@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ipfs_kit_storage::{
     Block, Cid, Path, block,
     platform::http::Body,
-    remote::{Failure, Remote, Scope, Wanted},
+    remote::{Failure, Remote, Scope, Wanted, Whole},
     tier::{Commit, Tier},
 };
 
@@ -81,8 +81,9 @@ impl Remote for Node {
         Ok(())
     }
 
-    async fn block(&self, cid: &Cid) -> Result<Bytes, Failure> {
-        self.origin.block(cid).await.ok_or(Failure::NotFound)
+    async fn block(&self, cid: &Cid) -> Result<Box<dyn Body>, Failure> {
+        let bytes = self.origin.block(cid).await.ok_or(Failure::NotFound)?;
+        Ok(Box::new(Whole::from(bytes)))
     }
 
     async fn car(&self, wanted: &Wanted) -> Result<Box<dyn Body>, Failure> {

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use futures_util::{
     StreamExt,
     future::LocalBoxFuture,
-    stream::{self, LocalBoxStream},
+    stream::{self, LocalBoxStream, Stream},
 };
 
 use self::world::{
@@ -92,25 +92,30 @@ impl Connected {
     }
 }
 
-fn under_way(pieces: impl stream::Stream<Item = Result<Part, Failure>> + 'static) -> Exchange {
+fn under_way(pieces: impl Stream<Item = Result<Part, Failure>> + 'static) -> Exchange {
     Exchange::new(UnderWay(RefCell::new(State { pieces: pieces.boxed_local(), pending: None, rest: None })))
 }
 
-/// A body that the host has as a stream is given away as that, any other in pieces.
-fn parts(body: Box<dyn Body>) -> LocalBoxStream<'static, Result<Part, Failure>> {
-    if (body.as_ref() as &dyn Any).is::<Incoming>() {
-        let incoming = (body as Box<dyn Any>).downcast().map(Part::Rest);
-        return stream::iter(incoming.ok().map(Ok)).boxed_local();
-    }
-    stream::unfold(Some(body), |body| async move {
-        let mut body = body?;
-        match body.next().await {
-            Ok(None) => None,
-            Ok(Some(bytes)) => Some((Ok(Part::Bytes(bytes)), Some(body))),
-            Err(failure) => Some((Err(failure), None)),
+/// The parts of a body that is still to come. One that the host has as a stream is given away as that.
+fn pieces(
+    body: impl Future<Output = Result<Box<dyn Body>, Failure>> + 'static,
+) -> impl Stream<Item = Result<Part, Failure>> {
+    stream::once(body).flat_map(|body| match body {
+        Err(failure) => stream::once(async move { Err(failure) }).boxed_local(),
+        Ok(body) if (body.as_ref() as &dyn Any).is::<Incoming>() => {
+            let incoming = (body as Box<dyn Any>).downcast().map(Part::Rest);
+            stream::iter(incoming.ok().map(Ok)).boxed_local()
         }
+        Ok(body) => stream::unfold(Some(body), |body| async move {
+            let mut body = body?;
+            match body.next().await {
+                Ok(None) => None,
+                Ok(Some(bytes)) => Some((Ok(Part::Bytes(bytes)), Some(body))),
+                Err(failure) => Some((Err(failure), None)),
+            }
+        })
+        .boxed_local(),
     })
-    .boxed_local()
 }
 
 fn parse(cid: &str) -> Result<Cid, Failure> {
@@ -132,22 +137,18 @@ impl GuestConnection for Connected {
     }
 
     fn block(&self, cid: String) -> Exchange {
-        self.about(&cid, |remote, cid| Box::pin(async move { remote.block(&cid).await }))
+        let remote = self.0.clone();
+        under_way(pieces(async move { remote.block(&parse(&cid)?).await }))
     }
 
     fn car(&self, wanted: wit::Wanted) -> Exchange {
         let remote = self.0.clone();
-        let body = async move {
+        under_way(pieces(async move {
             let scope =
                 wanted.bytes.map_or(Scope::All, |bytes| Scope::Bytes(bytes.first..bytes.last.saturating_add(1)));
             let wanted = Wanted { cid: parse(&wanted.cid)?, path: wanted.path, scope };
             remote.car(&wanted).await
-        };
-        let pieces = stream::once(body).flat_map(|body| match body {
-            Err(failure) => stream::once(async move { Err(failure) }).boxed_local(),
-            Ok(body) => parts(body),
-        });
-        under_way(pieces)
+        }))
     }
 
     fn put(&self, blocks: Vec<(String, Vec<u8>)>) -> Exchange {

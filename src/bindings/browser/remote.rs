@@ -4,7 +4,6 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -12,8 +11,11 @@ use wasm_bindgen_futures::JsFuture;
 use crate::{
     block::{Block, Cid, MAX_BLOCK_BYTES},
     error::{Error, Result as Outcome},
-    platform::browser::{message, text},
-    remote::{Connector, Failure, Remote},
+    platform::{
+        browser::{message, text},
+        http::Body,
+    },
+    remote::{Connector, Failure, Remote, Whole},
 };
 
 /// The empty block, inlined in its CID.
@@ -113,7 +115,7 @@ impl Remote for JsRemote {
         &self.kind
     }
 
-    async fn block(&self, cid: &Cid) -> Result<Bytes, Failure> {
+    async fn block(&self, cid: &Cid) -> Result<Box<dyn Body>, Failure> {
         let given = self.get(&cid.to_string()).await?;
         if given.is_undefined() || given.is_null() {
             return Err(Failure::NotFound);
@@ -122,7 +124,7 @@ impl Remote for JsRemote {
         if bytes.length() as usize > MAX_BLOCK_BYTES {
             return Err(Failure::Broken(format!("more than {MAX_BLOCK_BYTES} bytes")));
         }
-        Ok(bytes.to_vec().into())
+        Ok(Box::new(Whole::from(bytes.to_vec())))
     }
 
     async fn probe(&self) -> Result<(), Failure> {

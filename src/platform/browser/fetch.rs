@@ -45,7 +45,8 @@ extern "C" {
     fn is_online() -> bool;
 }
 
-/// The browser's `fetch`.
+/// The browser's `fetch`. It follows redirects itself and shows none of them, so that those that lead inward cannot be refused
+/// here.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct BrowserHttp;
 

@@ -29,7 +29,7 @@ use super::{
     stream,
 };
 use crate::{
-    platform::http::{Body, Http, Method, Request, Response},
+    platform::http::{Body, Http, Method, Request, Response, leads_inward},
     remote::Failure,
 };
 
@@ -134,7 +134,7 @@ fn plain(response: Response) -> Result<Response, Failure> {
     }
 }
 
-/// Where a redirect leads. What was asked for securely is not asked for in the open.
+/// Where a redirect leads. What was asked for securely is not asked for in the open, and who is outside does not lead inward.
 fn resolve(from: &str, location: &str) -> Result<String, Failure> {
     let (scheme, rest) = from.split_once("://").unwrap_or_default();
     let origin = rest.find('/').map_or(from.len(), |at| scheme.len() + 3 + at);
@@ -146,6 +146,9 @@ fn resolve(from: &str, location: &str) -> Result<String, Failure> {
     };
     if scheme == "https" && !to.starts_with("https://") {
         return Err(Failure::Refused("it redirects from https to http".into()));
+    }
+    if leads_inward(from, &to) {
+        return Err(Failure::Refused(format!("it redirects inward, to {to}")));
     }
     Ok(to)
 }

@@ -38,11 +38,12 @@ enum State {
     Idle,
     /// Its pollable is in the list.
     Listed,
-    /// It was ready.
+    /// It was ready, or there was none.
     Ready,
 }
 
-/// Returns when what `subscribe` gives is ready; with none, at once. The pollable is dropped before this returns.
+/// Returns when what `subscribe` gives is ready; with none, when others have had their turn. The pollable is dropped before
+/// this returns.
 pub fn ready<F: FnMut() -> Option<Pollable> + Unpin>(subscribe: F) -> Ready<F> {
     Ready { subscribe, state: Rc::new(Cell::new(State::Idle)) }
 }
@@ -65,12 +66,14 @@ impl<F: FnMut() -> Option<Pollable> + Unpin> Future for Ready<F> {
                 own.into_iter().for_each(|own| own.waker.clone_from(waker));
             }),
             State::Idle => match (self.subscribe)() {
-                None => return Poll::Ready(()),
-                Some(pollable) if pollable.ready() => return Poll::Ready(()),
-                Some(pollable) => {
+                Some(pollable) if !pollable.ready() => {
                     self.state.set(State::Listed);
                     let waiting = Waiting { pollable, waker: waker.clone(), state: self.state.clone() };
                     WAITING.with_borrow_mut(|list| list.push(waiting));
+                }
+                _ => {
+                    self.state.set(State::Ready);
+                    waker.wake_by_ref();
                 }
             },
         }
@@ -110,10 +113,12 @@ pub fn run<T>(future: impl Future<Output = T>) -> Option<T> {
     let waker = Waker::from(again.clone());
     let mut context = Context::from_waker(&waker);
     loop {
+        again.0.store(false, Ordering::Relaxed);
         if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
             return Some(done);
         }
-        if again.0.swap(false, Ordering::Relaxed) {
+        // One that goes on at once must not keep the others from what they wait for.
+        if again.0.load(Ordering::Relaxed) {
             look();
         } else {
             wait()?;

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use wasmtime::component::{HasSelf, Resource};
 use wasmtime_host_tests::{
     Artefact, Host, Instance, Plugin, assert_error, plain, random_bytes,
-    types::{BackendState, Error},
+    types::{BackendState, Error, OpenOptions},
     with_remotes,
 };
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
@@ -26,6 +26,9 @@ mod bindings {
 
 use bindings::ipfs_kit::storage::remote::{self, Failure, HostConnection, HostExchange, Piece, Wanted};
 
+/// Patience in these tests, in milliseconds.
+const TIMEOUT: u32 = 3000;
+
 /// What this host has: of each address some blocks.
 static BLOCKS: std::sync::Mutex<Option<HashMap<String, Vec<u8>>>> = std::sync::Mutex::new(None);
 
@@ -36,6 +39,8 @@ pub struct Connection {
 pub struct Exchange {
     /// It makes the component wait once.
     waited: bool,
+    /// It is always about to have more, and never has.
+    restless: bool,
     answer: Option<Result<Vec<u8>, Failure>>,
 }
 
@@ -50,7 +55,7 @@ impl Pollable for Soon {
 type Provided = Host;
 
 fn begin(host: &mut Host, answer: Result<Vec<u8>, Failure>) -> wasmtime::Result<Resource<Exchange>> {
-    Ok(host.resources().push(Exchange { waited: false, answer: Some(answer) })?)
+    Ok(host.resources().push(Exchange { waited: false, restless: false, answer: Some(answer) })?)
 }
 
 fn unsupported() -> Result<Vec<u8>, Failure> {
@@ -62,7 +67,7 @@ impl remote::Host for Provided {}
 impl HostExchange for Provided {
     fn next(&mut self, exchange: Resource<Exchange>) -> wasmtime::Result<Result<Piece, Failure>> {
         let exchange = self.resources().get_mut(&exchange)?;
-        if !exchange.waited {
+        if !exchange.waited || exchange.restless {
             exchange.waited = true;
             return Ok(Ok(Piece::Pending));
         }
@@ -73,7 +78,10 @@ impl HostExchange for Provided {
         })
     }
 
-    fn subscribe(&mut self, _: Resource<Exchange>) -> wasmtime::Result<Option<Resource<DynPollable>>> {
+    fn subscribe(&mut self, exchange: Resource<Exchange>) -> wasmtime::Result<Option<Resource<DynPollable>>> {
+        if self.resources().get(&exchange)?.restless {
+            return Ok(None);
+        }
         let soon = self.resources().push(Soon)?;
         Ok(Some(subscribe(self.resources(), soon)?))
     }
@@ -97,7 +105,11 @@ impl HostConnection for Provided {
     }
 
     fn block(&mut self, connection: Resource<Connection>, cid: String) -> wasmtime::Result<Resource<Exchange>> {
-        let lies = self.resources().get(&connection)?.address == "map:liar";
+        let address = self.resources().get(&connection)?.address.clone();
+        if address == "map:restless" {
+            return Ok(self.resources().push(Exchange { waited: false, restless: true, answer: None })?);
+        }
+        let lies = address == "map:liar";
         let found = BLOCKS.lock().unwrap().as_ref().and_then(|blocks| blocks.get(&cid).cloned());
         let answer = found.map(|bytes| if lies { vec![1, 2, 3] } else { bytes });
         begin(self, answer.ok_or(Failure::NotFound))
@@ -141,7 +153,8 @@ impl HostConnection for Provided {
 fn open(folder: &TempDir, remotes: &[&str]) -> Result<Plugin, Error> {
     let mut linker = Host::linker();
     remote::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host).unwrap();
-    Instance::linked(Artefact::Bridged.component(), &linker, folder.path(), &[]).open(&with_remotes(remotes))
+    let options = OpenOptions { remote_timeout: Some(TIMEOUT), ..with_remotes(remotes) };
+    Instance::linked(Artefact::Bridged.component(), &linker, folder.path(), &[]).open(&options)
 }
 
 #[test]
@@ -164,4 +177,21 @@ fn a_host_can_be_the_remote() {
     let absent = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
     assert_error!(other.retrieve(absent), Error::Unavailable(_));
     assert!(matches!(open(&there, &["ftp:x"]), Err(Error::InvalidArgument(_))));
+}
+
+/// One that has nothing yet, and nothing to wait for either, is given up as any other that is silent, and stops nobody.
+#[test]
+fn who_never_gives_a_pollable_is_silent() {
+    let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let data = random_bytes(2, 10_000);
+    let mut plugin = open(&here, &["map:good"]).unwrap();
+    let stored = plugin.store(&data, &plain()).unwrap();
+    plugin.push(&stored.cid, "map:good", false).unwrap();
+    let mut alone = open(&there, &["map:restless"]).unwrap();
+    assert_error!(alone.retrieve(&stored.cid), Error::Unavailable(absence) => {
+        assert!(absence.attempts.iter().any(|attempt| attempt.reason.contains("hardly anything")), "{absence:?}");
+    });
+    alone.close();
+    let mut both = open(&there, &["map:restless", "map:good"]).unwrap();
+    assert_eq!(both.retrieve(&stored.cid).unwrap(), data);
 }

@@ -1,0 +1,70 @@
+//! Bodies that are collected: with a limit, and whole.
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+
+use super::Failure;
+use crate::platform::http::{Body, Response};
+
+/// A body that comes in one piece.
+#[derive(Debug)]
+pub struct Whole(Option<Bytes>);
+
+impl<T: Into<Bytes>> From<T> for Whole {
+    fn from(bytes: T) -> Self {
+        Whole(Some(bytes.into()))
+    }
+}
+
+#[async_trait(?Send)]
+impl Body for Whole {
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        Ok(self.0.take())
+    }
+}
+
+/// A body that is broken where it ends before the length that was stated, or after it.
+struct Stated {
+    body: Box<dyn Body>,
+    length: usize,
+    came: usize,
+}
+
+#[async_trait(?Send)]
+impl Body for Stated {
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        let next = self.body.next().await?;
+        self.came += next.as_ref().map_or(0, Bytes::len);
+        match next {
+            None if self.came != self.length => {
+                Err(Failure::Broken(format!("{} bytes where it says {}", self.came, self.length)))
+            }
+            next => Ok(next),
+        }
+    }
+}
+
+/// The body of a response, which must be as long as that says.
+pub fn stated(response: Response) -> Box<dyn Body> {
+    // What was compressed on the way has another length than it says.
+    let plain = response.header("content-encoding").is_none_or(|encoding| encoding == "identity");
+    match response.header("content-length").filter(|_| plain).and_then(|length| length.parse().ok()) {
+        Some(length) => Box::new(Stated { body: response.body, length, came: 0 }),
+        None => response.body,
+    }
+}
+
+/// All the bytes that come, of which there must not be more than this.
+pub async fn collect(
+    mut next: impl AsyncFnMut() -> Result<Option<Bytes>, Failure>,
+    most: usize,
+) -> Result<Bytes, Failure> {
+    let mut whole = BytesMut::new();
+    while let Some(bytes) = next().await? {
+        if whole.len() + bytes.len() > most {
+            return Err(Failure::Broken(format!("more than {most} bytes")));
+        }
+        whole.extend_from_slice(&bytes);
+    }
+    Ok(whole.freeze())
+}
