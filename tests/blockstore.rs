@@ -294,7 +294,8 @@ fn with_remote() -> (Rc<Single>, Storage) {
     let remote: Rc<Single> = Rc::default();
     let network = Rc::new(Online(Cell::new(true)));
     let remotes =
-        Remotes::new(vec![remote.clone()], Rc::new(Nobody), Rc::new(SystemClock), network, Patience::default());
+        Remotes::new(vec![remote.clone()], Rc::new(Nobody), Rc::new(SystemClock), network, Patience::default())
+            .unwrap();
     let options = OpenOptions { remotes: Some(Rc::new(remotes)), memory_bytes: 0, ..OpenOptions::default() };
     (remote, over(&Rc::default(), options))
 }

@@ -47,7 +47,8 @@ fn world(options: OpenOptions) -> World {
     let from = Rc::new(Gateway::new(Rc::new(Wire(gateway.clone())), "http://gateway.test").unwrap());
     let (clock, tier) = (Rc::new(time.clone()), Rc::new(MemoryTier::new()));
     let both: Vec<Rc<dyn Remote>> = vec![from, node.clone()];
-    let remotes = Rc::new(Remotes::new(both, Rc::new(Nobody), clock.clone(), clock.clone(), Patience::default()));
+    let remotes = Remotes::new(both, Rc::new(Nobody), clock.clone(), clock.clone(), Patience::default());
+    let remotes = Rc::new(remotes.unwrap());
     let options = OpenOptions { remotes: Some(remotes.clone()), ..options };
     let storage = Storage::new(tier.clone(), Rc::new(CpuHasher), clock, options).unwrap();
     World { time, gateway, node, remotes, tier, storage }
@@ -239,13 +240,9 @@ fn to_a_real_rpc_where_it_can_be_read() {
     let (server, clock) = (Counterpart::rpc(), Rc::new(SystemClock));
     let kubo: Rc<dyn Remote> = Rc::new(Kubo::new(Client::http(), &server.url).unwrap());
     let name = kubo.name().to_owned();
-    let remotes = Rc::new(Remotes::new(
-        vec![kubo],
-        Rc::new(Nobody),
-        clock.clone(),
-        Rc::new(Loopback),
-        Patience::of(5_000).unwrap(),
-    ));
+    let patience = Patience::of(5_000).unwrap();
+    let remotes = Remotes::new(vec![kubo], Rc::new(Nobody), clock.clone(), Rc::new(Loopback), patience);
+    let remotes = Rc::new(remotes.unwrap());
     let options = OpenOptions { remotes: Some(remotes.clone()), ..OpenOptions::default() };
     let storage = Storage::new(Rc::new(MemoryTier::new()), Rc::new(CpuHasher), clock, options).unwrap();
     let ask = |call: &str| {

@@ -20,7 +20,7 @@ use ipfs_kit_storage::{
     tier::{Commit, Committed, Held, MemoryTier, StoredRoot, Tier, Usage, conformance::noise},
     unixfs::Layout,
 };
-use support::{Fault, Nobody, Origin, Time, Wire, small, world};
+use support::{Fault, Nobody, Origin, Time, Wire, node::Node, small, world};
 
 #[test]
 fn a_file_comes_with_one_request_and_is_kept() {
@@ -343,7 +343,8 @@ fn a_corrupt_copy_that_cannot_be_set_aside_is_reported_and_not_tried_for_ever() 
         let clock = Rc::new(time);
         let gateway: Rc<dyn Remote> =
             Rc::new(Gateway::new(Rc::new(Wire(origin.clone())), "http://gateway-0.test").unwrap());
-        let remotes = Remotes::new(vec![gateway], Rc::new(Nobody), clock.clone(), clock.clone(), Patience::default());
+        let remotes =
+            Remotes::new(vec![gateway], Rc::new(Nobody), clock.clone(), clock.clone(), Patience::default()).unwrap();
         let options = OpenOptions { remotes: Some(Rc::new(remotes)), memory_bytes: 0, ..OpenOptions::default() };
         let held: Rc<MemoryTier> = Rc::default();
         let storage = Storage::new(Rc::new(Stuck(held.clone())), Rc::new(CpuHasher), clock, options).unwrap();
@@ -452,6 +453,23 @@ fn urls_that_are_no_bases_are_refused() {
         assert!(matches!(Gateway::new(http.clone(), url), Err(Error::InvalidArgument(_))), "{url}");
     }
     assert_eq!(Gateway::new(http, "https://gateway.test/base/").unwrap().name(), "https://gateway.test/base");
+}
+
+#[test]
+fn one_remote_named_twice_is_refused() {
+    let time = Rc::new(Time::default());
+    let opened = |names: &[&str]| {
+        let node = |name: &&str| Node::new(Origin::new(&time), name) as Rc<dyn Remote>;
+        let nodes = names.iter().map(node).collect();
+        Remotes::new(nodes, Rc::new(Nobody), time.clone(), time.clone(), Patience::default()).map(drop)
+    };
+    assert!(opened(&["https://a.test", "https://b.test", "kubo+https://a.test", "https://a.test/b"]).is_ok());
+    for twice in [["https://a.test", "https://a.test/"], ["helia", "helia"]] {
+        match opened(&[twice[0], "https://b.test", twice[1]]) {
+            Err(Error::InvalidArgument(problem)) => assert!(problem.contains(twice[0]), "{problem}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 /// Once it asks for a moment, and is given it.

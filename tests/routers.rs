@@ -91,7 +91,7 @@ fn world(configured: &[&str]) -> World {
     let mut all: Vec<Rc<dyn Remote>> = vec![router.clone()];
     all.extend(configured.iter().map(|address| gateways.connect(address).unwrap()));
     let clock = Rc::new(time);
-    let remotes = Remotes::new(all, gateways.clone(), clock.clone(), clock.clone(), Patience::default());
+    let remotes = Remotes::new(all, gateways.clone(), clock.clone(), clock.clone(), Patience::default()).unwrap();
     let remotes = Rc::new(remotes);
     let options = OpenOptions { remotes: Some(remotes.clone()), ..OpenOptions::default() };
     let storage = Storage::new(Rc::new(MemoryTier::new()), Rc::new(CpuHasher), clock, options).unwrap();

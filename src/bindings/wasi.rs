@@ -65,7 +65,7 @@ fn remotes(addresses: &[String], timeout: Option<u32>) -> Result<Remotes> {
     };
     let remotes = addresses.iter().map(|address| ComponentConnector.connect(address)).collect::<Result<_>>()?;
     let patience = timeout.map_or_else(|| Ok(Patience::default()), Patience::of)?;
-    Ok(Remotes::new(remotes, Rc::new(ComponentConnector), Rc::new(WallClock), Rc::new(WasiNetwork), patience))
+    Remotes::new(remotes, Rc::new(ComponentConnector), Rc::new(WallClock), Rc::new(WasiNetwork), patience)
 }
 
 #[cfg(not(feature = "remotes"))]

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell, RefMut},
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fmt,
     rc::Rc,
 };
@@ -171,17 +171,21 @@ impl Peer {
 type Asked<T> = LocalBoxFuture<'static, Result<T, Failure>>;
 
 impl Remotes {
-    /// These remotes, the preferred ones first as long as nothing is known of them. The connector makes those that
-    /// routers among them name.
+    /// These remotes, the preferred ones first as long as nothing is known of them; each has a name of its own. The connector
+    /// makes those that routers among them name.
     pub fn new(
         remotes: Vec<Rc<dyn Remote>>,
         connector: Rc<dyn Connector>,
         clock: Rc<dyn Clock>,
         network: Rc<dyn Network>,
         patience: Patience,
-    ) -> Self {
-        let configured = remotes.into_iter().map(Peer::new).collect();
-        Remotes {
+    ) -> Outcome<Self> {
+        let configured: Vec<Peer> = remotes.into_iter().map(Peer::new).collect();
+        let mut names = HashSet::new();
+        if let Some(twice) = configured.iter().find(|peer| !names.insert(bare(peer.name()))) {
+            return Err(Error::InvalidArgument(format!("two remotes are named {:?}", bare(twice.name()))));
+        }
+        Ok(Remotes {
             configured,
             found: RefCell::default(),
             liars: RefCell::default(),
@@ -189,7 +193,7 @@ impl Remotes {
             clock,
             network,
             patience,
-        }
+        })
     }
 
     /// Whether there are none.
@@ -256,7 +260,7 @@ impl Remotes {
 
     /// One of the configured remotes.
     pub fn named(&self, name: &str) -> Option<Peer> {
-        self.configured.iter().find(|peer| peer.name().trim_end_matches('/') == name.trim_end_matches('/')).cloned()
+        self.configured.iter().find(|peer| bare(peer.name()) == bare(name)).cloned()
     }
 
     /// Gives blocks to one remote; asks it again while that may help.
@@ -438,9 +442,9 @@ impl Remotes {
             }
             for address in addresses {
                 let Ok(remote) = self.connector.connect(&address) else { continue };
-                let named = |peer: &Peer| peer.name() == remote.name();
+                let named = |peer: &Peer| bare(peer.name()) == bare(remote.name());
                 let known = self.peers().iter().chain(&new).any(named)
-                    || self.liars.borrow().iter().any(|liar| liar == remote.name());
+                    || self.liars.borrow().iter().any(|liar| bare(liar) == bare(remote.name()));
                 if !known && new.len() < MAX_NEW {
                     new.push(Peer::new(remote));
                 }
@@ -535,6 +539,11 @@ impl Remotes {
             Either::Right(_) => Err(Failure::Silent),
         }
     }
+}
+
+/// A name by which a remote is told from others: a slash at the end of an address makes no other of it.
+fn bare(name: &str) -> &str {
+    name.trim_end_matches('/')
 }
 
 /// Waits for the first bytes.

@@ -377,7 +377,7 @@ pub fn world_of(gateways: usize, options: OpenOptions, wrap: impl Fn(Gateway, us
     };
     let remotes = origins.iter().enumerate().map(gateway).collect();
     let clock = Rc::new(time.clone());
-    let remotes = Remotes::new(remotes, Rc::new(Nobody), clock.clone(), clock.clone(), Patience::default());
+    let remotes = Remotes::new(remotes, Rc::new(Nobody), clock.clone(), clock.clone(), Patience::default()).unwrap();
     let tier: Rc<MemoryTier> = Rc::default();
     let options = OpenOptions { remotes: Some(Rc::new(remotes)), ..options };
     let storage = Storage::new(tier.clone(), Rc::new(CpuHasher), clock, options).unwrap();

@@ -210,7 +210,8 @@ pub fn open_options(value: JsValue, remotes: &Array) -> Result<storage::OpenOpti
     let remotes = remote::remotes(remotes, connector.as_ref()).map_err(Thrown::from)?;
     let (clock, network) = (Rc::new(BrowserClock), Rc::new(BrowserNetwork));
     let patience = given.remote_timeout.map_or_else(|| Ok(Patience::default()), Patience::of).map_err(Thrown::from)?;
-    let remotes = Some(Rc::new(Remotes::new(remotes, connector, clock, network, patience)));
+    let remotes = Remotes::new(remotes, connector, clock, network, patience).map_err(Thrown::from)?;
+    let remotes = Some(Rc::new(remotes));
     Ok(storage::OpenOptions { layout, durability, verification, offline, remotes, ..storage::OpenOptions::default() })
 }
 

@@ -84,11 +84,20 @@ async fn exchange(request: &Request) -> Result<IncomingResponse, Failure> {
     outgoing.set_path_with_query(Some(if path.is_empty() { "/" } else { path })).map_err(malformed)?;
     let body = outgoing.body().map_err(malformed)?;
     let incoming = outgoing_handler::handle(outgoing, None).map_err(|code| failed(&code))?;
-    match &request.body {
-        Some(bytes) => write(body, bytes).await?,
-        None => OutgoingBody::finish(body, None).map_err(|code| failed(&code))?,
+    let written = match &request.body {
+        Some(bytes) => write(&body, bytes).await,
+        None => Ok(()),
+    };
+    let Err(unwritten) = written else {
+        OutgoingBody::finish(body, None).map_err(|code| failed(&code))?;
+        return response(&incoming).await;
+    };
+    // A server may answer, and read no more, before it has all of the body: its answer counts, or what the host says of it.
+    // Until then the body lives, for the host would give up both where it is dropped before its end.
+    match response(&incoming).await {
+        Err(Failure::Unreachable(_)) => Err(unwritten),
+        answer => answer,
     }
-    response(&incoming).await
 }
 
 async fn response(incoming: &FutureIncomingResponse) -> Result<IncomingResponse, Failure> {
@@ -101,23 +110,20 @@ async fn response(incoming: &FutureIncomingResponse) -> Result<IncomingResponse,
     }
 }
 
-async fn write(body: OutgoingBody, mut bytes: &[u8]) -> Result<(), Failure> {
-    {
-        let stream = body.write().map_err(|()| Failure::Broken("the host takes no body".into()))?;
-        let cut = |error: StreamError| Failure::Unreachable(format!("sending the body: {error:?}"));
-        while !bytes.is_empty() {
-            match stream.check_write().map_err(cut)? as usize {
-                0 => ready(|| Some(stream.subscribe())).await,
-                room => {
-                    let (piece, rest) = bytes.split_at(room.min(bytes.len()));
-                    stream.write(piece).map_err(cut)?;
-                    bytes = rest;
-                }
+async fn write(body: &OutgoingBody, mut bytes: &[u8]) -> Result<(), Failure> {
+    let stream = body.write().map_err(|()| Failure::Broken("the host takes no body".into()))?;
+    let cut = |error: StreamError| Failure::Unreachable(format!("sending the body: {error:?}"));
+    while !bytes.is_empty() {
+        match stream.check_write().map_err(cut)? as usize {
+            0 => ready(|| Some(stream.subscribe())).await,
+            room => {
+                let (piece, rest) = bytes.split_at(room.min(bytes.len()));
+                stream.write(piece).map_err(cut)?;
+                bytes = rest;
             }
         }
-        stream.flush().map_err(cut)?;
     }
-    OutgoingBody::finish(body, None).map_err(|code| failed(&code))
+    stream.flush().map_err(cut)
 }
 
 fn headers(response: &IncomingResponse) -> Vec<(String, String)> {

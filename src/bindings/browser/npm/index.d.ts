@@ -61,7 +61,7 @@ export interface OpenOptions {
 
 /** A place that may have blocks. What it gives need not be trusted: it is proven before it is kept. */
 export interface Remote {
-  /** What errors and the status call it. */
+  /** What errors and the status call it. No other remote of a storage may have it. */
   name: string;
   /** What kind it is, for the status. Default: `custom`. */
   kind?: 'helia' | 'custom';
