@@ -82,6 +82,13 @@ const HEADS = {
     const headers = retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) };
     response.writeHead(status, { 'content-type': 'text/plain', ...headers }).end(body);
   },
+  /** Before it has read the body, of which it reads no more; and leaves a little later. */
+  async early(response, { status }, request) {
+    request.pause();
+    response.writeHead(status, { 'content-type': 'text/plain', connection: 'close' }).end(`status ${status}\n`);
+    await sleep(300);
+    request.socket.destroy();
+  },
   /** `to` without a path means the same path there. */
   redirect(response, { to }, request) {
     const location = new URL(to).pathname === '/' ? new URL(request.url, to).href : to;

@@ -262,6 +262,20 @@ fn a_nodes_rpc_gives_takes_and_pins() {
 }
 
 #[test]
+fn a_node_that_refuses_before_it_has_read_all_is_heard() {
+    let rpc = Counterpart::rpc();
+    let proxy = Counterpart::faults(&rpc.url);
+    proxy.put("/-/fault", json!({ "name": "early", "status": 413 }));
+    let address = format!("kubo+{}", proxy.url);
+    let folder = TempDir::new().unwrap();
+    let mut plugin = open(&folder, &[&address]);
+    let stored = plugin.store(&random_bytes(8, 5_000_000), &plain()).unwrap();
+    assert_error!(plugin.push(&stored.cid, &address, false), Error::Unavailable(failed) => {
+        assert!(failed.attempts[0].reason.contains("413"), "{failed:?}");
+    });
+}
+
+#[test]
 fn a_router_names_a_gateway_that_has_it() {
     let (gateway, routing) = (Counterpart::gateway(), Counterpart::routing());
     let cid = gateway.random(300_000, 9, 100_000);
