@@ -8,9 +8,11 @@ mod component;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod conformance;
+mod found;
 mod gateway;
 mod health;
 mod kubo;
+mod peer;
 mod router;
 mod routing;
 
@@ -26,7 +28,8 @@ pub use self::{
     gateway::Gateway,
     health::{Health, State},
     kubo::Kubo,
-    router::{Answer, Attempt, Begun, Patience, Peer, Remotes},
+    peer::{Attempt, Peer},
+    router::{Answer, Begun, Patience, Remotes},
     routing::Routing,
 };
 use crate::{

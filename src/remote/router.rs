@@ -1,7 +1,7 @@
 //! Who is asked, in which order, for how long, and what is remembered of it.
 
 use std::{
-    cell::{Cell, RefCell, RefMut},
+    cell::Cell,
     collections::{HashSet, VecDeque},
     fmt,
     rc::Rc,
@@ -14,7 +14,11 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 
-use super::{Connector, Failure, Health, ROUTING, Remote, State, Wanted, body};
+use super::{
+    Attempt, Connector, Failure, Health, Peer, ROUTING, Remote, State, Wanted, body,
+    found::{Found, MAX_NEW},
+    peer::bare,
+};
 use crate::{
     block::{Block, Cid, MAX_BLOCK_BYTES},
     error::{Error, Result as Outcome},
@@ -51,15 +55,6 @@ impl Default for Patience {
     }
 }
 
-/// Most gateways that are remembered of those that routers named; the one least of use goes first.
-const MAX_FOUND: usize = 16;
-
-/// Most that are taken from the routers at once, so that those which proved useful stay.
-const MAX_NEW: usize = MAX_FOUND / 2;
-
-/// Of those that lied and had to make room, so many names are kept.
-const MAX_LIARS: usize = 256;
-
 /// So many times the patience has who is given something: it says nothing before it has all of it.
 const TELLING: u64 = 10;
 
@@ -69,32 +64,11 @@ const LEAST_BYTES: usize = 16 * 1024;
 /// The remotes of a store.
 pub struct Remotes {
     configured: Vec<Peer>,
-    /// Gateways that routers named, the newest first.
-    found: RefCell<Vec<Peer>>,
-    /// Names of those among them that lied and are not remembered otherwise.
-    liars: RefCell<VecDeque<String>>,
+    found: Found,
     connector: Rc<dyn Connector>,
     clock: Rc<dyn Clock>,
     network: Rc<dyn Network>,
     patience: Patience,
-}
-
-/// One of them, and what is known of it.
-#[derive(Clone)]
-pub struct Peer(Rc<Known>);
-
-struct Known {
-    remote: Rc<dyn Remote>,
-    health: RefCell<Health>,
-}
-
-/// One remote that was asked in vain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// Its name.
-    pub remote: String,
-    /// What went wrong.
-    pub failure: Failure,
 }
 
 /// An answer, and whose it is.
@@ -129,45 +103,6 @@ impl fmt::Debug for Remotes {
     }
 }
 
-impl Peer {
-    fn new(remote: Rc<dyn Remote>) -> Self {
-        Peer(Rc::new(Known { remote, health: RefCell::default() }))
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        self.0.remote.name()
-    }
-
-    fn health(&self) -> RefMut<'_, Health> {
-        self.0.health.borrow_mut()
-    }
-
-    fn attempt(&self, failure: Failure) -> Attempt {
-        Attempt { remote: self.name().to_owned(), failure }
-    }
-
-    /// Why it is not asked now.
-    fn out(&self) -> Option<Attempt> {
-        let health = self.health();
-        let lie = health.lie.clone().map(Failure::Lied);
-        let failure = lie.or_else(|| health.last.as_ref().and_then(|(_, last)| last.clone().err()))?;
-        Some(self.attempt(failure))
-    }
-
-    /// How good a choice it is; none if it is not to be asked.
-    fn rank(&self, now: u64) -> Option<(u8, u64)> {
-        let health = self.health();
-        let rank = match health.state(now) {
-            State::Works => 0,
-            State::Unknown => 1,
-            State::Failing => 2,
-            State::Rests | State::Struck => return None,
-        };
-        Some((rank, health.latency.unwrap_or(0)))
-    }
-}
-
 type Asked<T> = LocalBoxFuture<'static, Result<T, Failure>>;
 
 impl Remotes {
@@ -185,15 +120,7 @@ impl Remotes {
         if let Some(twice) = configured.iter().find(|peer| !names.insert(bare(peer.name()))) {
             return Err(Error::InvalidArgument(format!("two remotes are named {:?}", bare(twice.name()))));
         }
-        Ok(Remotes {
-            configured,
-            found: RefCell::default(),
-            liars: RefCell::default(),
-            connector,
-            clock,
-            network,
-            patience,
-        })
+        Ok(Remotes { configured, found: Found::default(), connector, clock, network, patience })
     }
 
     /// Whether there are none.
@@ -298,7 +225,7 @@ impl Remotes {
                 return;
             }
             let began = self.clock.now();
-            let done = self.in_time(peer.0.remote.probe()).await;
+            let done = self.in_time(peer.remote().probe()).await;
             self.note(peer, self.since(began), &done);
         });
         future::join_all(probes).await;
@@ -309,7 +236,7 @@ impl Remotes {
         let now = self.clock.now();
         let report = |peer: &Peer| {
             let health = peer.health().clone();
-            (peer.name().to_owned(), peer.0.remote.kind().to_owned(), health.state(now), health)
+            (peer.name().to_owned(), peer.remote().kind().to_owned(), health.state(now), health)
         };
         self.peers().iter().map(report).collect()
     }
@@ -321,7 +248,7 @@ impl Remotes {
     }
 
     fn peers(&self) -> Vec<Peer> {
-        self.configured.iter().chain(self.found.borrow().iter()).cloned().collect()
+        self.configured.iter().cloned().chain(self.found.peers()).collect()
     }
 
     /// What `finish` makes of the first body that begins, or of another if that fails.
@@ -374,7 +301,7 @@ impl Remotes {
                 asked.push((peer.clone(), self.clock.now()));
                 under_way.push(async move {
                     let began = self.clock.now();
-                    let begun = self.in_time(begin(ask(peer.0.remote.clone()))).await;
+                    let begun = self.in_time(begin(ask(peer.remote().clone()))).await;
                     (peer, self.since(began), begun)
                 });
             }
@@ -384,7 +311,7 @@ impl Remotes {
             };
             let Either::Left((ended, _)) = future::select(under_way.next(), hedge).await else { continue };
             let (from, latency, begun) = ended?;
-            asked.retain(|(peer, _)| !Rc::ptr_eq(&peer.0, &from.0));
+            asked.retain(|(peer, _)| !Rc::ptr_eq(peer.remote(), from.remote()));
             let done = match begun {
                 Ok(begun) => {
                     // Those who were outrun are that slow at least. They are next, should this one break off.
@@ -412,7 +339,7 @@ impl Remotes {
     /// Those that can be asked now: who works first, the quickest of them before the others.
     fn order(&self) -> Vec<Peer> {
         let now = self.clock.now();
-        let giving = self.peers().into_iter().filter(|peer| peer.0.remote.kind() != ROUTING);
+        let giving = self.peers().into_iter().filter(|peer| peer.remote().kind() != ROUTING);
         let mut usable: Vec<_> = giving.filter_map(|peer| Some((peer.rank(now)?, peer))).collect();
         usable.sort_by_key(|(rank, _)| *rank);
         usable.into_iter().map(|(_, peer)| peer).collect()
@@ -421,10 +348,10 @@ impl Remotes {
     /// Gateways that the routers name and that were not known yet.
     async fn find(&self, cid: &Cid, attempts: &mut Vec<Attempt>) -> Vec<Peer> {
         let now = self.clock.now();
-        let routers = self.configured.iter().filter(|peer| peer.0.remote.kind() == ROUTING && peer.rank(now).is_some());
+        let routers = self.configured.iter().filter(|peer| peer.remote().kind() == ROUTING && peer.rank(now).is_some());
         let answers = future::join_all(routers.map(|router| async move {
             let began = self.clock.now();
-            let done = self.in_time(router.0.remote.providers(cid)).await;
+            let done = self.in_time(router.remote().providers(cid)).await;
             self.note(router, self.since(began), &done);
             (router, done)
         }));
@@ -443,32 +370,14 @@ impl Remotes {
             for address in addresses {
                 let Ok(remote) = self.connector.connect(&address) else { continue };
                 let named = |peer: &Peer| bare(peer.name()) == bare(remote.name());
-                let known = self.peers().iter().chain(&new).any(named)
-                    || self.liars.borrow().iter().any(|liar| bare(liar) == bare(remote.name()));
+                let known = self.peers().iter().chain(&new).any(named) || self.found.has_struck_out(remote.name());
                 if !known && new.len() < MAX_NEW {
                     new.push(Peer::new(remote));
                 }
             }
         }
-        self.remember(&new);
+        self.found.remember(&new, self.clock.now());
         new
-    }
-
-    fn remember(&self, new: &[Peer]) {
-        let now = self.clock.now();
-        let mut found = self.found.borrow_mut();
-        found.sort_by_key(|peer| {
-            let (rank, latency) = peer.rank(now).unwrap_or((u8::MAX, 0));
-            // One that always answered, and never had anything, is of little use.
-            (rank, peer.health().bytes_in == 0, latency)
-        });
-        let kept = found.len().min(MAX_FOUND - new.len());
-        let mut liars = self.liars.borrow_mut();
-        liars.extend(found.drain(kept..).filter(|peer| peer.health().lie.is_some()).map(|peer| peer.name().to_owned()));
-        while liars.len() > MAX_LIARS {
-            liars.pop_front();
-        }
-        found.splice(..0, new.iter().cloned());
     }
 
     /// Asks one remote for something, and again while that may help.
@@ -479,7 +388,7 @@ impl Remotes {
                 break;
             }
             let began = self.clock.now();
-            let done = self.in_time_of(self.patience.silence * TELLING, ask(to.0.remote.clone())).await;
+            let done = self.in_time_of(self.patience.silence * TELLING, ask(to.remote().clone())).await;
             self.note(to, self.since(began), &done);
             match done {
                 Ok(value) => return Ok(value),
@@ -539,11 +448,6 @@ impl Remotes {
             Either::Right(_) => Err(Failure::Silent),
         }
     }
-}
-
-/// A name by which a remote is told from others: a slash at the end of an address makes no other of it.
-fn bare(name: &str) -> &str {
-    name.trim_end_matches('/')
 }
 
 /// Waits for the first bytes.
