@@ -362,7 +362,7 @@ fn a_corrupt_copy_that_cannot_be_set_aside_is_reported_and_not_tried_for_ever() 
 fn what_comes_is_told() {
     block_on(async {
         let world = world(1, OpenOptions::default());
-        let cid = world.everywhere(&noise(12, 5_000_000), StoreOptions::default()).await;
+        let cid = world.everywhere(&noise(12, 20_000_000), StoreOptions::default()).await;
         let told: Rc<RefCell<Vec<(u64, u64, String)>>> = Rc::default();
         let listener = told.clone();
         let on_fetched = Rc::new(move |fetched: &ipfs_kit_storage::storage::Fetched| {
@@ -373,7 +373,7 @@ fn what_comes_is_told() {
         while reader.next().await.unwrap().is_some() {}
         let told = told.borrow();
         assert!(told.len() > 1 && told.windows(2).all(|pair| pair[0].1 < pair[1].1), "{told:?}");
-        assert_eq!(told.last().unwrap().0, 6);
+        assert_eq!(told.last().unwrap().0, 21);
         assert_eq!(told.last().unwrap().2, "http://gateway-0.test");
     });
 }

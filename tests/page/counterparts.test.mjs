@@ -162,7 +162,7 @@ test('a redirect is followed', async () => {
 
 test('an aborted call ends its request', async () => {
   const proxy = await started('faults', gateway.url);
-  await proxy.put('/-/fault', { name: 'stall', after: 10_000 });
+  await proxy.put('/-/fault', { name: 'stall', after: 10 });
   const { cid } = await gateway.post('/-/random?size=500000&seed=5&chunk=100000');
   const page = await harness.page();
   const errors = await page.evaluate(
