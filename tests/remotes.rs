@@ -379,6 +379,27 @@ fn what_comes_is_told() {
 }
 
 #[test]
+fn what_has_come_is_read_while_the_rest_is_on_its_way() {
+    block_on(async {
+        let world = world(1, OpenOptions::default());
+        let data = noise(44, 400_000);
+        let cid = world.everywhere(&data, small()).await;
+        world.origins[0].fails(Fault::Pace(40_000), usize::MAX);
+        let began = world.time.now.get();
+        let mut reader = world.storage.reader(&cid, ReadOptions::default()).await.unwrap();
+        let mut read = reader.next().await.unwrap().unwrap().to_vec();
+        let first = world.time.now.get() - began;
+        while let Some(bytes) = reader.next().await.unwrap() {
+            read.extend_from_slice(&bytes);
+        }
+        let last = world.time.now.get() - began;
+        assert!(read == data);
+        assert!(first * 4 < last, "the first bytes after {first} ms, the last after {last} ms");
+        assert_eq!(world.requests().len(), 1);
+    });
+}
+
+#[test]
 fn offline_each_reason_is_named_at_once_and_local_work_goes_on() {
     block_on(async {
         let cases = [
