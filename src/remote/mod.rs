@@ -9,6 +9,7 @@ mod component;
 pub mod conformance;
 mod gateway;
 mod health;
+mod json;
 mod kubo;
 mod router;
 mod routing;
