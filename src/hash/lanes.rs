@@ -61,7 +61,7 @@ static K: [[u32; LANES]; 64] = {
 pub fn sha256_many(inputs: &[&[u8]]) -> Vec<[u8; 32]> {
     let mut digests = vec![[0; 32]; inputs.len()];
     let mut order: Vec<usize> = (0..inputs.len()).collect();
-    order.sort_by_key(|&i| Reverse(inputs[i].len()));
+    order.sort_unstable_by_key(|&i| Reverse(inputs[i].len()));
     let mut queue = order.into_iter().map(|i| Message::new(i, inputs[i]));
 
     let mut lanes: [Option<Message>; LANES] = std::array::from_fn(|_| queue.next());

@@ -385,9 +385,7 @@ impl Remotes {
     fn order(&self) -> Vec<Peer> {
         let now = self.clock.now();
         let giving = self.peers().into_iter().filter(|peer| peer.0.remote.kind() != ROUTING);
-        let mut usable: Vec<_> = giving.filter_map(|peer| Some((peer.rank(now)?, peer))).collect();
-        usable.sort_by_key(|(rank, _)| *rank);
-        usable.into_iter().map(|(_, peer)| peer).collect()
+        sorted(giving.filter_map(|peer| peer.rank(now).map(|(rank, latency)| ((rank, false, latency), peer))).collect())
     }
 
     /// Gateways that the routers name and that were not known yet.
@@ -429,11 +427,13 @@ impl Remotes {
     fn remember(&self, new: &[Peer]) {
         let now = self.clock.now();
         let mut found = self.found.borrow_mut();
-        found.sort_by_key(|peer| {
+        let use_of = |peer: Peer| {
             let (rank, latency) = peer.rank(now).unwrap_or((u8::MAX, 0));
             // One that always answered, and never had anything, is of little use.
-            (rank, peer.health().bytes_in == 0, latency)
-        });
+            let useless = peer.health().bytes_in == 0;
+            ((rank, useless, latency), peer)
+        };
+        *found = sorted(found.drain(..).map(use_of).collect());
         let kept = found.len().min(MAX_FOUND - new.len());
         let mut liars = self.liars.borrow_mut();
         liars.extend(found.drain(kept..).filter(|peer| peer.health().lie.is_some()).map(|peer| peer.name().to_owned()));
@@ -507,4 +507,13 @@ impl Remotes {
             Either::Right(_) => Err(Failure::Silent),
         }
     }
+}
+
+/// The least first, those alike in the order they had: a sort for a few dozen, as the standard library's weighs 8 KB.
+fn sorted(peers: Vec<((u8, bool, u64), Peer)>) -> Vec<Peer> {
+    let mut sorted: Vec<((u8, bool, u64), Peer)> = Vec::with_capacity(peers.len());
+    for one in peers {
+        sorted.insert(sorted.partition_point(|(rank, _)| *rank <= one.0), one);
+    }
+    sorted.into_iter().map(|(_, peer)| peer).collect()
 }
