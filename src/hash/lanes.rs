@@ -160,7 +160,8 @@ fn compress(state: &mut [[u32; LANES]; 8], lanes: [&[Block]; LANES]) {
                 s = round(s, w[I] + u32x4::new(k[I]));
             });
         }
-        sum = std::array::from_fn(|i| sum[i] + s[i]);
+        let add = |i: usize| sum[i] + s[i];
+        sum = [add(0), add(1), add(2), add(3), add(4), add(5), add(6), add(7)];
     }
     *state = sum.map(u32x4::to_array);
 }
