@@ -4,7 +4,7 @@
 mod blocks;
 mod cancel;
 mod convert;
-mod remote;
+pub mod remote;
 
 use std::rc::Rc;
 
