@@ -11,10 +11,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ipfs_kit_storage::{
     Result,
+    bindings::browser::remote::remotes,
     hash::{CpuHasher, HashFunction, Hasher},
-    platform::browser::BrowserHasher,
+    platform::browser::{BrowserHasher, BrowserHttp, BrowserNetwork},
+    remote::{
+        HttpConnector,
+        conformance::{self as remote_conformance, Fixture, Offers, Unknown},
+    },
     tier::{IdbTier, MemoryTier, Tier, conformance},
 };
+use wasm_bindgen::prelude::*;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_browser);
@@ -63,6 +69,43 @@ async fn indexeddb() {
 #[wasm_bindgen_test]
 async fn memory() {
     conformance::all(|_| Memory).await;
+}
+
+#[wasm_bindgen(inline_js = "
+    export function remoteOf(blocks, prompt) {
+        const put = (cid, bytes) => void blocks.set(cid, bytes);
+        const get = (cid) => {
+            if (prompt || blocks.has(cid)) return blocks.get(cid);
+            throw new DOMException('not here', 'NotFoundError');
+        };
+        const later = (call) => async (...given) => {
+            await new Promise((resolve) => setTimeout(resolve));
+            return call(...given);
+        };
+        if (prompt) return { name: 'prompt', get, put };
+        return { name: 'later', kind: 'map', get: later(get), put: later(put), probe: later(() => {}) };
+    }
+")]
+extern "C" {
+    #[wasm_bindgen(js_name = remoteOf)]
+    fn remote_of(blocks: &js_sys::Map, prompt: bool) -> JsValue;
+}
+
+/// Objects of JavaScript over a map, as remotes: one that answers at once and says `undefined` of what it does not have, and
+/// one that takes its time and throws.
+#[wasm_bindgen_test]
+async fn remotes_made_in_javascript() {
+    for (prompt, kind) in [(true, "custom"), (false, "map")] {
+        let given = js_sys::Array::of1(&remote_of(&js_sys::Map::new(), prompt));
+        let remote = remotes(&given, &HttpConnector(Rc::new(BrowserHttp))).unwrap().remove(0);
+        assert_eq!(remote.kind(), kind);
+        let sample = remote_conformance::sample(1).await;
+        remote.put(&sample.blocks).await.unwrap();
+        let network = Rc::new(BrowserNetwork);
+        let fixture = Fixture { remote, network, sample, unknown: Unknown::IsNotFound, deadline: 1_500 };
+        let offers = remote_conformance::all(&fixture).await;
+        assert_eq!(offers, Offers { puts: true, ..Offers::default() });
+    }
 }
 
 /// WebCrypto, its workers and the SIMD lanes against the plain implementation, in every mix of sizes.

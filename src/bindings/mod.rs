@@ -3,7 +3,7 @@
 #[cfg(feature = "bridge")]
 mod bridge;
 #[cfg(feature = "browser")]
-mod browser;
+pub mod browser;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "component")]

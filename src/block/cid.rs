@@ -1,15 +1,59 @@
 //! CIDs: parsed first, everywhere. Nothing else in the engine takes a CID as text.
 
+use std::{fmt, ops::Deref};
+
 use cid::{CidGeneric, Version};
 use multihash::Multihash;
 
+use super::multibase;
 use crate::{
     error::{Error, Result},
     hash::{Digest, HashFunction, IDENTITY_CODE, MAX_IDENTITY_BYTES},
 };
 
-/// A CID, wide enough for the longest identity digest.
-pub type Cid = CidGeneric<MAX_IDENTITY_BYTES>;
+type Wide = CidGeneric<MAX_IDENTITY_BYTES>;
+
+/// A CID, wide enough for the longest identity digest. Its text is canonical: base32, and base58btc for version 0.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cid(Wide);
+
+impl Cid {
+    /// Version 1 of this codec.
+    pub const fn new_v1(codec: u64, hash: Multihash<MAX_IDENTITY_BYTES>) -> Self {
+        Cid(Wide::new_v1(codec, hash))
+    }
+
+    /// Its bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.encoded_len());
+        let _ = self.write_bytes(&mut bytes); // a Vec takes all
+        bytes
+    }
+}
+
+impl Deref for Cid {
+    type Target = Wide;
+
+    fn deref(&self) -> &Wide {
+        &self.0
+    }
+}
+
+impl fmt::Display for Cid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.to_bytes();
+        f.write_str(&match self.version() {
+            Version::V0 => multibase::base58(&bytes),
+            Version::V1 => multibase::base32(&bytes),
+        })
+    }
+}
+
+impl fmt::Debug for Cid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cid({self})")
+    }
+}
 
 /// What a tier keeps a block under: its multihash. CIDs that differ in version or codec only share one block.
 pub type Key = Multihash<64>;
@@ -58,19 +102,14 @@ pub fn parse(text: &str) -> Result<Cid> {
     if text.len() > MAX_TEXT {
         return Err(invalid(format!("{} characters; no CID has more than {MAX_TEXT}", text.len())));
     }
-    // The parser below would skip over an `/ipfs/` prefix; here a path is not a CID.
     if let Some(bad) = text.chars().find(|c| matches!(c, '/' | '\\' | '.') || c.is_whitespace() || c.is_control()) {
         return Err(invalid(format!("the character {bad:?} occurs in no CID; give the CID alone, without a path")));
     }
-    let cid = Cid::try_from(text).map_err(|error| invalid(error.to_string()))?;
-    // The same parser takes version 0 in any multibase, and passes over bytes behind the digest.
-    if cid.version() == Version::V0 {
-        if cid.to_string() != text {
-            return Err(invalid("version 0 is written in base58btc alone, without a multibase prefix"));
-        }
-    } else {
-        let (_, bytes) = ::cid::multibase::decode(text).map_err(|error| invalid(error.to_string()))?;
-        from_bytes(&bytes)?;
+    let bare = Version::is_v0_str(text);
+    let bytes = if bare { multibase::decode(&format!("z{text}")) } else { multibase::decode(text) };
+    let cid = from_bytes(&bytes.ok_or_else(|| invalid("it is written in no base that CIDs are written in"))?)?;
+    if !bare && cid.version() == Version::V0 {
+        return Err(invalid("version 0 is written in base58btc alone, without a multibase prefix"));
     }
     check(&cid)?;
     Ok(cid)
@@ -78,7 +117,7 @@ pub fn parse(text: &str) -> Result<Cid> {
 
 /// Reads a CID from its bytes, and from nothing more.
 pub fn from_bytes(bytes: &[u8]) -> Result<Cid> {
-    let cid = Cid::try_from(bytes).map_err(|error| invalid(error.to_string()))?;
+    let cid = Wide::try_from(bytes).map(Cid).map_err(|error| invalid(error.to_string()))?;
     if cid.encoded_len() != bytes.len() {
         return Err(invalid("there are bytes behind its digest"));
     }
@@ -108,7 +147,7 @@ pub fn new_cid(version: Version, codec: Codec, digest: Digest) -> Cid {
     // A Multihash<64> always fits the wider one.
     let wide = Multihash::wrap(digest.code(), digest.digest()).unwrap_or_default();
     match (version, codec) {
-        (Version::V0, Codec::DagPb) => Cid::new_v0(wide).unwrap_or_else(|_| Cid::new_v1(codec.code(), wide)),
+        (Version::V0, Codec::DagPb) => Wide::new_v0(wide).map_or_else(|_| Cid::new_v1(codec.code(), wide), Cid),
         _ => Cid::new_v1(codec.code(), wide),
     }
 }

@@ -4,6 +4,7 @@
 //! given nothing else to keep. The one other door, [`Block::vouched`], is for reads under a policy that trusts the medium.
 
 mod cid;
+mod multibase;
 
 use bytes::Bytes;
 

@@ -68,7 +68,7 @@ impl<'a> Sha256Many<'a> {
     /// Nothing is hashed yet.
     pub fn new(inputs: &[&'a [u8]]) -> Self {
         let mut order: Vec<usize> = (0..inputs.len()).collect();
-        order.sort_by_key(|&i| Reverse(inputs[i].len()));
+        order.sort_unstable_by_key(|&i| Reverse(inputs[i].len()));
         let messages: Vec<_> = order.into_iter().map(|i| Message::new(i, inputs[i])).collect();
         let mut queue = messages.into_iter();
         let lanes = std::array::from_fn(|_| queue.next());
@@ -183,7 +183,8 @@ fn compress(state: &mut [[u32; LANES]; 8], lanes: [&[Block]; LANES]) {
                 s = round(s, w[I] + u32x4::new(k[I]));
             });
         }
-        sum = std::array::from_fn(|i| sum[i] + s[i]);
+        let add = |i: usize| sum[i] + s[i];
+        sum = [add(0), add(1), add(2), add(3), add(4), add(5), add(6), add(7)];
     }
     *state = sum.map(u32x4::to_array);
 }

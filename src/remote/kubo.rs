@@ -5,13 +5,13 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Version;
-use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     Failure, Remote, Scope, Wanted,
     address::base_url,
     body::{collect, stated},
     gateway::retry_after,
+    json::{self, Json},
     unsupported,
 };
 use crate::{
@@ -44,51 +44,6 @@ const UNKNOWN: [&str; 5] =
 
 /// What it says of a block that is more than it takes.
 const TOO_BIG: [&str; 2] = ["big block", "block is over"];
-
-/// What it says to one block.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Put {
-    key: String,
-}
-
-/// One of the things it says to an archive.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Imported {
-    root: Option<ImportedRoot>,
-    stats: Option<ImportedStats>,
-    /// An error after it had begun to answer.
-    message: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ImportedRoot {
-    #[serde(default)]
-    pin_error_msg: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ImportedStats {
-    block_count: usize,
-}
-
-/// Its pins, by CID.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Pins {
-    #[serde(default)]
-    keys: std::collections::BTreeMap<String, IgnoredAny>,
-}
-
-/// An error, in full.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Complaint {
-    message: String,
-}
 
 /// A node at a URL.
 pub struct Kubo {
@@ -133,7 +88,7 @@ impl Kubo {
         };
         let call = format!("block/put?format={format}&version={version}&mhtype={function}&{ANY_SIZE}");
         let said = self.call(&call, Some(form(block.bytes()))).await?;
-        let Put { key } = serde_json::from_slice(&said).map_err(not_json)?;
+        let key = Json::one(&said)?.get("Key").and_then(Json::text).ok_or_else(json::unusable)?;
         match block::parse(&key) {
             Ok(named) if named.hash() == cid.hash() && named.codec() == cid.codec() => Ok(()),
             _ => Err(Failure::Broken(format!("it was given {cid}, and says that it has {key}"))),
@@ -145,17 +100,19 @@ impl Kubo {
         let archive = form(&car::encode(first.cid(), blocks));
         let call = format!("dag/import?pin-roots=false&stats=true&{ANY_SIZE}");
         let said = self.call(&call, Some(archive)).await?;
-        for part in serde_json::Deserializer::from_slice(&said).into_iter::<Imported>() {
-            let part = part.map_err(not_json)?;
-            let complaint = part.message.or(part.root.map(|root| root.pin_error_msg)).unwrap_or_default();
-            if !complaint.is_empty() {
+        for part in Json::many(&said) {
+            let part = part?.object()?;
+            // An error after it had begun to answer, or of a pin.
+            let complaint = part.get("Message").or_else(|| part.get("Root")?.get("PinErrorMsg")).and_then(Json::text);
+            if let Some(complaint) = complaint.filter(|complaint| !complaint.is_empty()) {
                 return Err(failure(&complaint));
             }
             // Kubo counts them; js-ipfs says nothing.
-            if let Some(ImportedStats { block_count }) = part.stats
-                && block_count != blocks.len()
-            {
-                return Err(Failure::Broken(format!("it took {block_count} blocks of {}", blocks.len())));
+            if let Some(stats) = part.get("Stats") {
+                let count = stats.get("BlockCount").and_then(Json::count).ok_or_else(json::unusable)?;
+                if count != blocks.len() {
+                    return Err(Failure::Broken(format!("it took {count} blocks of {}", blocks.len())));
+                }
             }
         }
         Ok(())
@@ -217,8 +174,8 @@ impl Remote for Kubo {
             Err(Failure::NotFound) => return Ok(false),
             said => said?,
         };
-        let Pins { keys } = serde_json::from_slice(&said).map_err(not_json)?;
-        Ok(keys.keys().any(|key| block::parse(key).is_ok_and(|pinned| pinned.hash() == cid.hash())))
+        let mut pins = Json::one(&said)?.object()?.get("Keys").into_iter().flat_map(Json::members);
+        Ok(pins.any(|(key, _)| block::parse(&key).is_ok_and(|pinned| pinned.hash() == cid.hash())))
     }
 }
 
@@ -229,10 +186,6 @@ fn form(file: &[u8]) -> Bytes {
          content-type: application/octet-stream\r\n\r\n"
     );
     [head.as_bytes(), file, format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat().into()
-}
-
-fn not_json(error: serde_json::Error) -> Failure {
-    Failure::Broken(format!("its JSON: {error}"))
 }
 
 /// What a status other than success means. A node tells most of what goes wrong by 500 and a text.
@@ -257,14 +210,14 @@ async fn complaint(mut response: Response) -> String {
             break;
         }
     }
-    let whole = serde_json::from_slice(&said).map(|Complaint { message }| message);
-    let text = whole.unwrap_or_else(|_| String::from_utf8_lossy(&said).into_owned());
+    let whole = Json::one(&said).ok().and_then(|said| said.get("Message")?.text());
+    let text = whole.unwrap_or_else(|| String::from_utf8_lossy(&said).into_owned());
     text.trim().chars().take(MAX_COMPLAINT_CHARS).collect()
 }
 
 /// What it means.
 fn failure(said: &str) -> Failure {
-    let lower = said.to_lowercase();
+    let lower = said.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|words| lower.contains(words));
     let said = said.chars().take(MAX_COMPLAINT_CHARS).collect();
     if has(&ABSENT) {

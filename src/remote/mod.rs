@@ -11,6 +11,7 @@ pub mod conformance;
 mod found;
 mod gateway;
 mod health;
+mod json;
 mod kubo;
 mod peer;
 mod router;

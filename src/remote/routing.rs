@@ -4,13 +4,13 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     Failure, ROUTING, Remote,
     address::base_url,
     body::{collect, stated},
     gateway::accepted,
+    json::{self, Json},
     unsupported,
 };
 use crate::{
@@ -35,26 +35,10 @@ pub struct Routing {
     name: String,
 }
 
-/// What a router says of one who has it. Routers written in Go say `null` for an empty list.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+/// What a router says of one who has it.
 struct Provider {
-    addrs: Option<Vec<String>>,
-    protocols: Option<Vec<String>>,
-}
-
-/// Kinds of records that are not known are passed over.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Record {
-    Provider(Provider),
-    Other(IgnoredAny),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Answer {
-    providers: Option<Vec<Record>>,
+    addrs: Vec<String>,
+    protocols: Vec<String>,
 }
 
 impl Routing {
@@ -75,14 +59,12 @@ impl Routing {
         let lines = response.header("content-type").is_some_and(|kind| kind.contains("ndjson"));
         let mut body = stated(response);
         let text = collect(async || body.next().await, MAX_ANSWER_BYTES).await?;
-        let wrong = |error: serde_json::Error| Failure::Broken(format!("its JSON: {error}"));
-        if !lines {
-            let answer: Answer = serde_json::from_slice(&text).map_err(wrong)?;
-            return Ok(known(answer.providers.unwrap_or_default()));
+        if lines {
+            return Ok(known(Json::many(&text).collect::<Result<Vec<_>, _>>()?));
         }
-        let line = text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-        let records = line.map(|line| serde_json::from_slice(line).map_err(wrong));
-        Ok(known(records.collect::<Result<_, _>>()?))
+        let providers =
+            Json::one(&text)?.object()?.get("Providers").map(|providers| providers.items().ok_or_else(json::unusable));
+        Ok(known(providers.transpose()?.into_iter().flatten()))
     }
 }
 
@@ -108,20 +90,25 @@ impl Remote for Routing {
         let secure = self.url.starts_with("https:");
         let providers = self.ask(&cid.to_string()).await?;
         // A router need not filter.
-        let gateways =
-            providers.iter().filter(|one| one.protocols.iter().flatten().any(|protocol| protocol == GATEWAY));
+        let gateways = providers.iter().filter(|one| one.protocols.iter().any(|protocol| protocol == GATEWAY));
         // Who was asked securely does not send us to where anybody listens in, and nobody outside into our own network.
         let usable = |url: &String| (url.starts_with("https:") || !secure) && !leads_inward(&self.url, url);
-        Ok(gateways.filter_map(|one| one.addrs.iter().flatten().filter_map(|addr| url(addr)).find(usable)).collect())
+        Ok(gateways.filter_map(|one| one.addrs.iter().filter_map(|addr| url(addr)).find(usable)).collect())
     }
 }
 
-fn known(records: Vec<Record>) -> Vec<Provider> {
-    let known = records.into_iter().filter_map(|record| match record {
-        Record::Provider(provider) => Some(provider),
-        Record::Other(_) => None,
-    });
-    known.collect()
+/// Records of other kinds are passed over.
+fn known<'a>(records: impl IntoIterator<Item = Json<'a>>) -> Vec<Provider> {
+    let known = |record: Json<'a>| {
+        let record = record.object().ok()?;
+        Some(Provider { addrs: texts(record.get("Addrs"))?, protocols: texts(record.get("Protocols"))? })
+    };
+    records.into_iter().filter_map(known).collect()
+}
+
+/// Routers written in Go say `null` for an empty list.
+fn texts(list: Option<Json<'_>>) -> Option<Vec<String>> {
+    list.map_or(Some(Vec::new()), |list| list.items()?.map(Json::text).collect())
 }
 
 /// The URL that a multiaddr of HTTP means: `/dns4/example.org/tcp/443/https`, `/ip4/1.2.3.4/tcp/80/http`, `…/tls/http`.

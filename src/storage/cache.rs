@@ -1,6 +1,6 @@
 //! A bounded cache of verified blocks in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -13,16 +13,18 @@ pub struct MemoryCache {
     bytes: u64,
     hits: u64,
     misses: u64,
-    /// Counts uses; the order of `by_use`.
+    /// Counts uses.
     clock: u64,
+    /// Each with its last use.
     blocks: HashMap<Key, (Bytes, u64)>,
-    by_use: BTreeMap<u64, Key>,
+    /// All uses, the first at the front. Those that were not the last of their block count no more.
+    uses: VecDeque<(u64, Key)>,
 }
 
 impl MemoryCache {
     /// An empty cache for this many bytes.
     pub fn new(limit: u64) -> Self {
-        MemoryCache { limit, bytes: 0, hits: 0, misses: 0, clock: 0, blocks: HashMap::new(), by_use: BTreeMap::new() }
+        MemoryCache { limit, bytes: 0, hits: 0, misses: 0, clock: 0, blocks: HashMap::new(), uses: VecDeque::new() }
     }
 
     /// A block, if it is here; it counts as used.
@@ -33,10 +35,10 @@ impl MemoryCache {
         };
         self.hits += 1;
         self.clock += 1;
-        self.by_use.remove(used);
         *used = self.clock;
-        self.by_use.insert(self.clock, *key);
-        Some(bytes.clone())
+        let bytes = bytes.clone();
+        self.used(*key);
+        Some(bytes)
     }
 
     /// Keeps a block, if it is not larger than all of the cache.
@@ -47,15 +49,14 @@ impl MemoryCache {
         self.clock += 1;
         self.bytes += bytes.len() as u64;
         self.blocks.insert(key, (bytes.clone(), self.clock));
-        self.by_use.insert(self.clock, key);
+        self.used(key);
         self.shrink();
     }
 
     /// Forgets a block.
     pub fn remove(&mut self, key: &Key) {
-        if let Some((bytes, used)) = self.blocks.remove(key) {
+        if let Some((bytes, _)) = self.blocks.remove(key) {
             self.bytes -= bytes.len() as u64;
-            self.by_use.remove(&used);
         }
     }
 
@@ -70,11 +71,20 @@ impl MemoryCache {
         (self.limit, self.bytes, self.hits, self.misses)
     }
 
+    fn used(&mut self, key: Key) {
+        self.uses.push_back((self.clock, key));
+        // Uses that count no more are forgotten when most are such.
+        if self.uses.len() > 2 * self.blocks.len() + 64 {
+            let blocks = &self.blocks;
+            self.uses.retain(|(used, key)| blocks.get(key).is_some_and(|(_, last)| last == used));
+        }
+    }
+
     fn shrink(&mut self) {
         while self.bytes > self.limit {
-            let Some((_, oldest)) = self.by_use.pop_first() else { break };
-            if let Some((bytes, _)) = self.blocks.remove(&oldest) {
-                self.bytes -= bytes.len() as u64;
+            let Some((used, key)) = self.uses.pop_front() else { break };
+            if self.blocks.get(&key).is_some_and(|(_, last)| *last == used) {
+                self.remove(&key);
             }
         }
     }
@@ -100,6 +110,21 @@ mod tests {
         assert_eq!(cache.get(&key(1)), None);
         assert_eq!(cache.get(&key(0)), Some(vec![0; 10].into()));
         assert_eq!(cache.figures(), (30, 30, 2, 1));
+    }
+
+    #[test]
+    fn uses_are_not_piled_up() {
+        let mut cache = MemoryCache::new(100);
+        for n in 0..10 {
+            cache.put(key(n), &vec![n; 10].into());
+        }
+        for n in 0..10_000 {
+            assert!(cache.get(&key((n % 9) as u8)).is_some());
+            assert!(cache.uses.len() <= 2 * 10 + 64 + 1);
+        }
+        cache.put(key(10), &vec![10; 10].into());
+        assert_eq!(cache.get(&key(9)), None);
+        assert!((0..9).all(|n| cache.get(&key(n)).is_some()));
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Change {
     /// Reads what [`Change::encode`] wrote.
     pub fn decode(body: &[u8]) -> Result<Change> {
         let broken = |error: String| Error::Corrupt { cid: None, detail: format!("a commit record: {error}") };
-        let record: Record = minicbor::decode(body).map_err(|error| broken(error.to_string()))?;
+        let record: Record = minicbor::decode(body).map_err(|_| broken("it does not decode".into()))?;
         let keys = |keys: &[ByteVec]| -> Result<Vec<Key>> {
             keys.iter().map(|key| Key::from_bytes(key).map_err(|error| broken(error.to_string()))).collect()
         };

@@ -1,7 +1,7 @@
 //! What is known of a stored root, and its bytes on disk.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, HashSet},
     ops::Bound,
 };
 
@@ -73,7 +73,7 @@ impl Root {
     /// Reads what [`Root::encode`] wrote, in this version or a later one.
     pub fn decode(bytes: &[u8]) -> Result<Root> {
         let corrupt = |detail: String| Error::Corrupt { cid: None, detail: format!("a root's record: {detail}") };
-        let record: Record = minicbor::decode(bytes).map_err(|error| corrupt(error.to_string()))?;
+        let record: Record = minicbor::decode(bytes).map_err(|_| corrupt("it does not decode".into()))?;
         let cid = block::from_bytes(record.cid).map_err(|error| corrupt(error.to_string()))?;
         block::check(&cid).map_err(|error| corrupt(error.to_string()))?;
         Ok(Root {
@@ -86,46 +86,44 @@ impl Root {
     }
 }
 
-/// Roots and pins in memory, in the order of the CIDs' text.
+/// Roots in memory, in the order of the CIDs' text, and pins.
 #[derive(Debug, Default)]
 pub(super) struct RootMap {
     roots: BTreeMap<String, Root>,
-    pins: BTreeSet<String>,
+    pins: HashSet<Cid>,
 }
 
 impl RootMap {
     /// Applies the part of a commit that concerns roots and pins, and tells which of the roots set are pinned now.
     pub fn apply(&mut self, set: Vec<Root>, drop: &[Cid], pin: &[Cid], unpin: &[Cid]) -> Vec<bool> {
-        for text in drop.iter().chain(unpin).map(Cid::to_string) {
-            self.pins.remove(&text);
+        for cid in drop.iter().chain(unpin) {
+            self.pins.remove(cid);
         }
-        for text in drop.iter().map(Cid::to_string) {
-            self.roots.remove(&text);
+        for cid in drop {
+            self.roots.remove(&cid.to_string());
         }
-        self.pins.extend(pin.iter().map(Cid::to_string));
+        self.pins.extend(pin);
         set.into_iter()
             .map(|root| {
-                let text = root.cid.to_string();
-                let pinned = self.pins.contains(&text);
-                self.roots.insert(text, root);
+                let pinned = self.is_pinned(&root.cid);
+                self.roots.insert(root.cid.to_string(), root);
                 pinned
             })
             .collect()
     }
 
     pub fn get(&self, cid: &Cid) -> Option<StoredRoot> {
-        let text = cid.to_string();
-        self.roots.get(&text).map(|root| self.with_pin(&text, root))
+        self.roots.get(&cid.to_string()).map(|root| self.with_pin(root))
     }
 
     pub fn page(&self, after: Option<&Cid>, limit: usize) -> Vec<StoredRoot> {
         let start = after.map_or(Bound::Unbounded, |cid| Bound::Excluded(cid.to_string()));
         let page = self.roots.range((start, Bound::Unbounded)).take(limit);
-        page.map(|(text, root)| self.with_pin(text, root)).collect()
+        page.map(|(_, root)| self.with_pin(root)).collect()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = StoredRoot> + '_ {
-        self.roots.iter().map(|(text, root)| self.with_pin(text, root))
+        self.roots.values().map(|root| self.with_pin(root))
     }
 
     pub fn len(&self) -> u64 {
@@ -137,12 +135,11 @@ impl RootMap {
     }
 
     /// Whether a root is pinned.
-    #[cfg(feature = "browser")]
     pub fn is_pinned(&self, cid: &Cid) -> bool {
-        self.pins.contains(&cid.to_string())
+        self.pins.contains(cid)
     }
 
-    fn with_pin(&self, text: &str, root: &Root) -> StoredRoot {
-        StoredRoot { root: root.clone(), pinned: self.pins.contains(text) }
+    fn with_pin(&self, root: &Root) -> StoredRoot {
+        StoredRoot { root: root.clone(), pinned: self.is_pinned(&root.cid) }
     }
 }

@@ -63,7 +63,7 @@ fn module(feature: &str, profile: &str) -> Result<PathBuf> {
 /// The crate with one feature, as a component that imports what its world says.
 fn component(feature: &str, to: &Path) -> Result<()> {
     let optimized = to.with_extension("core");
-    optimize(&module(feature, "release")?, &optimized)?;
+    optimize("-O3", &module(feature, "release")?, &optimized)?;
     let module = fs::read(&optimized)?;
     fs::remove_file(&optimized)?;
     let component = ComponentEncoder::default()
@@ -95,13 +95,15 @@ fn npm_package(to: &Path) -> Result<()> {
     let mut bindgen = command(tools::wasm_bindgen()?);
     run(bindgen.args(["--target", "web", "--out-dir"]).arg(to).arg(module))?;
     let bound = to.join("ipfs_kit_storage_bg.wasm");
-    optimize(&bound, &bound)?;
+    optimize("-Oz", &bound, &bound)?;
     copy_all(Path::new(NPM_FILES), to)
 }
 
-fn optimize(from: &Path, to: &Path) -> Result<()> {
+/// The compiler has inlined what pays. Done once more, and with common subexpressions in locals, it compresses worse.
+fn optimize(level: &str, from: &Path, to: &Path) -> Result<()> {
     let mut wasm_opt = command(tools::wasm_opt()?);
-    run(wasm_opt.arg("-O3").arg(from).arg("-o").arg(to))
+    wasm_opt.args([level, "--skip-pass=inlining-optimizing", "--skip-pass=local-cse"]);
+    run(wasm_opt.arg(from).arg("-o").arg(to))
 }
 
 fn copy_all(from: &Path, to: &Path) -> Result<()> {

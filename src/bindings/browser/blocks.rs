@@ -3,9 +3,8 @@
 use bytes::Bytes;
 use js_sys::{Array, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::future_to_promise;
 
-use super::{Cancel, Engine, Outcome, Thrown, settled};
+use super::{Cancel, Engine, cancellable, promise};
 use crate::{
     block::{self, Cid, Key},
     error::Error,
@@ -23,10 +22,9 @@ impl Engine {
     pub fn put_blocks(&self, cids: Vec<String>, bytes: Array) -> Promise {
         let storage = self.storage.clone();
         let bytes: Vec<Bytes> = bytes.iter().map(|bytes| Uint8Array::new(&bytes).to_vec().into()).collect();
-        future_to_promise(async move {
-            let cids = parsed(cids).map_err(Thrown::from)?;
-            storage.put_blocks(cids.into_iter().zip(bytes).collect()).await.map_err(Thrown::from)?;
-            Ok(JsValue::UNDEFINED)
+        promise(async move {
+            let blocks = parsed(cids)?.into_iter().zip(bytes).collect();
+            storage.put_blocks(blocks).await.map(|()| JsValue::UNDEFINED)
         })
     }
 
@@ -34,7 +32,7 @@ impl Engine {
     #[wasm_bindgen(js_name = getBlock)]
     pub fn get_block(&self, cid: String, offline: bool, cancel: &Cancel) -> Promise {
         let storage = self.storage.clone();
-        settled(cancel, async move {
+        cancellable(cancel, async move {
             let bytes = storage.get_block(&block::parse(&cid)?, offline).await?;
             // In the buffer that it came in, if nothing else lies there.
             let alone = |view: &Uint8Array| view.length() == view.buffer().byte_length();
@@ -44,17 +42,20 @@ impl Engine {
 
     /// Drops blocks that no root needs.
     #[wasm_bindgen(js_name = deleteBlocks)]
-    pub async fn delete_blocks(&self, cids: Vec<String>) -> Outcome<()> {
-        let cids = parsed(cids).map_err(Thrown::from)?;
-        Ok(self.storage.delete_blocks(&cids).await.map_err(Thrown::from)?)
+    pub fn delete_blocks(&self, cids: Vec<String>) -> Promise {
+        let storage = self.storage.clone();
+        promise(async move { storage.delete_blocks(&parsed(cids)?).await.map(|()| JsValue::UNDEFINED) })
     }
 
     /// A page of multihashes of the blocks held.
     #[wasm_bindgen(js_name = blockKeys)]
-    pub async fn block_keys(&self, after: Option<Vec<u8>>, limit: u32) -> Outcome<Array> {
-        let invalid = |error| Error::InvalidArgument(format!("no multihash: {error}"));
-        let after = after.map(|bytes| Key::from_bytes(&bytes).map_err(invalid)).transpose().map_err(Thrown::from)?;
-        let keys = self.storage.block_keys(after.as_ref(), limit as usize).await.map_err(Thrown::from)?;
-        Ok(keys.iter().map(|key| Uint8Array::from(key.to_bytes().as_slice())).collect())
+    pub fn block_keys(&self, after: Option<Vec<u8>>, limit: u32) -> Promise {
+        let storage = self.storage.clone();
+        promise(async move {
+            let invalid = |error| Error::InvalidArgument(format!("no multihash: {error}"));
+            let after = after.map(|bytes| Key::from_bytes(&bytes).map_err(invalid)).transpose()?;
+            let keys = storage.block_keys(after.as_ref(), limit as usize).await?;
+            Ok(keys.iter().map(|key| Uint8Array::from(key.to_bytes().as_slice())).collect::<Array>())
+        })
     }
 }

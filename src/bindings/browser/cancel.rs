@@ -6,6 +6,7 @@ use futures_channel::oneshot;
 use futures_util::future::{self, Either, FutureExt, Shared};
 use wasm_bindgen::prelude::*;
 
+use super::Call;
 use crate::error::{Error, Result};
 
 /// Ends the calls it was given to.
@@ -35,7 +36,7 @@ impl Cancel {
 
 impl Cancel {
     /// A call that this ends. The call does not keep this alive: one that is collected ends nothing.
-    pub fn ends<T, C: Future<Output = Result<T>>>(&self, call: C) -> impl Future<Output = Result<T>> + use<T, C> {
+    pub fn ends(&self, call: Call) -> impl Future<Output = Result<JsValue>> + use<> {
         let cancelled = self.cancelled.clone();
         async move {
             let cancelled = async move {
@@ -43,7 +44,7 @@ impl Cancel {
                     future::pending::<()>().await;
                 }
             };
-            match future::select(Box::pin(cancelled), Box::pin(call)).await {
+            match future::select(Box::pin(cancelled), call).await {
                 Either::Left(_) => Err(Error::Cancelled),
                 Either::Right((done, _)) => done,
             }

@@ -2,13 +2,12 @@
 
 use std::rc::Rc;
 
-use js_sys::{Array, Function};
-use serde::{Deserialize, Serialize};
+use js_sys::{Array, Function, Object, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::remote;
 use crate::{
-    error::{Error, OfflineReason},
+    error::{Error, OfflineReason, Result},
     hash::HashFunction,
     platform::browser::{BrowserClock, BrowserHttp, BrowserNetwork},
     remote::{HttpConnector, Patience, Remotes},
@@ -17,216 +16,128 @@ use crate::{
     unixfs::{self, Profile},
 };
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct OpenOptions {
-    layout: Option<Layout>,
-    durability: Option<String>,
-    verification: Option<String>,
-    force_fallback: bool,
-    remote_timeout: Option<u32>,
-    disabled: bool,
-}
+/// An object with options; or none, which has none of them.
+struct Options(Option<Object>);
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct StoreOptions {
-    filename: Option<String>,
-    pin: bool,
-    layout: Option<Layout>,
-}
+impl Options {
+    /// A misspelt option must not be passed over: `{ pinned: true }` would leave a file unpinned.
+    fn known(value: JsValue, known: &[&str]) -> Result<Self> {
+        let object = value.dyn_into::<Object>().ok();
+        let keys = object.as_ref().map(Object::keys).unwrap_or_default();
+        match keys.iter().filter_map(|key| key.as_string()).find(|key| !known.contains(&key.as_str())) {
+            Some(other) => Err(unknown("option", &other, &known.join(", "))),
+            None => Ok(Options(object)),
+        }
+    }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Layout {
-    profile: Option<String>,
-    chunk_size: Option<f64>,
-    width: Option<f64>,
-    raw_leaves: Option<bool>,
-    hash: Option<String>,
-}
+    /// What is undefined or null is not given.
+    fn get<T>(&self, name: &str, kind: &str, read: impl FnOnce(JsValue) -> Option<T>) -> Result<Option<T>> {
+        let value = self.0.as_ref().and_then(|object| Reflect::get(object, &name.into()).ok());
+        let value = value.filter(|value| !value.is_undefined() && !value.is_null());
+        value.map(|value| read(value).ok_or_else(|| not(name, kind))).transpose()
+    }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ReadOptions {
-    offset: f64,
-    length: Option<f64>,
-    offline: bool,
-    pin: bool,
-}
+    fn text(&self, name: &str) -> Result<Option<String>> {
+        self.get(name, "a string", |value| value.as_string())
+    }
 
-/// What has been fetched so far.
-#[derive(Serialize)]
-struct Fetched<'a> {
-    blocks: u64,
-    bytes: u64,
-    remote: &'a str,
-}
+    fn number(&self, name: &str) -> Result<Option<f64>> {
+        self.get(name, "a number", |value| value.as_f64())
+    }
 
-/// What a remote has taken so far.
-#[derive(Serialize)]
-pub struct Pushed {
-    blocks: u64,
-    bytes: u64,
-}
+    fn flag(&self, name: &str) -> Result<Option<bool>> {
+        self.get(name, "a boolean", |value| value.as_bool())
+    }
 
-impl<'a> From<&'a storage::Fetched> for Fetched<'a> {
-    fn from(fetched: &'a storage::Fetched) -> Self {
-        Fetched { blocks: fetched.blocks, bytes: fetched.bytes, remote: &fetched.remote }
+    fn layout(&self) -> Result<Option<unixfs::Layout>> {
+        let object = self.get("layout", "an object", |value| value.is_object().then(|| value.unchecked_into()))?;
+        object.map(|object| layout(&Options(Some(object)))).transpose()
     }
 }
 
-impl From<storage::Pushed> for Pushed {
-    fn from(pushed: storage::Pushed) -> Self {
-        Pushed { blocks: pushed.blocks, bytes: pushed.bytes }
-    }
+fn not(name: &str, kind: &str) -> Error {
+    Error::InvalidArgument(format!("the option {name} is not {kind}"))
 }
 
-impl From<Fetched<'_>> for JsValue {
-    fn from(fetched: Fetched<'_>) -> Self {
-        to_js(&fetched).unwrap_or_default()
-    }
+fn unknown(what: &str, given: &str, known: &str) -> Error {
+    Error::InvalidArgument(format!("no {what} {given:?}; there are {known}"))
 }
 
-impl From<Pushed> for JsValue {
-    fn from(pushed: Pushed) -> Self {
-        to_js(&pushed).unwrap_or_default()
-    }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct CacheConfig {
-    memory_bytes: Option<f64>,
-    disk_bytes: Option<f64>,
-    policy: Option<String>,
-}
-
-/// A stored root.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FileInfo {
-    cid: String,
-    filename: Option<String>,
-    size: u64,
-    modified: u64,
-    pinned: bool,
-    profile: Option<&'static str>,
-}
-
-/// A part of a listing.
-#[derive(Serialize)]
-pub struct FilePage {
-    files: Vec<FileInfo>,
-    next: Option<String>,
-}
-
-impl From<storage::Page> for FilePage {
-    fn from(page: storage::Page) -> Self {
-        let files = page.files.into_iter().map(FileInfo::from).collect();
-        FilePage { files, next: page.next.map(|cid| cid.to_string()) }
-    }
-}
-
-/// The state of a store.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Status {
-    backends: Vec<Backend>,
-    local_only: Option<&'static str>,
-    blocks: u64,
-    bytes: u64,
-    roots: u64,
-    pinned: u64,
-    quarantined: u64,
-    disk_limit: Option<u64>,
-    memory_limit: u64,
-    memory_bytes: u64,
-    memory_hits: u64,
-    memory_misses: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Backend {
-    name: String,
-    kind: String,
-    state: &'static str,
-    evidence: String,
-    checked: u64,
-    latency: Option<u64>,
-    failures: u32,
-    bytes_in: u64,
-    bytes_out: u64,
-}
-
-/// An error on its way to JavaScript.
-#[derive(Serialize, Default)]
-pub struct Thrown {
-    code: &'static str,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cid: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    needed: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attempts: Option<Vec<Attempt>>,
-}
-
-/// One remote that was asked in vain.
-#[derive(Serialize)]
-struct Attempt {
-    remote: String,
-    reason: String,
-}
-
-pub fn open_options(value: JsValue, remotes: &Array) -> Result<storage::OpenOptions, JsValue> {
+pub fn open_options(value: JsValue, remotes: &Array) -> Result<storage::OpenOptions> {
     let known = ["layout", "durability", "verification", "forceFallback", "remoteTimeout", "disabled"];
-    let given: OpenOptions = from_js(value, &known)?;
-    let durability = match given.durability.as_deref() {
+    let given = Options::known(value, &known)?;
+    let durability = match given.text("durability")?.as_deref() {
         None | Some("strict") => Durability::Strict,
         Some("relaxed") => Durability::Relaxed,
         Some(other) => return Err(unknown("durability", other, "strict and relaxed")),
     };
-    let verification = match given.verification.as_deref() {
+    let verification = match given.text("verification")?.as_deref() {
         None | Some("always") => Verification::Always,
         Some("on-first-read") => Verification::OnFirstRead,
         Some("never") => Verification::Never,
         Some(other) => return Err(unknown("verification", other, "always, on-first-read and never")),
     };
-    let offline = match (given.disabled, given.force_fallback) {
-        (true, _) => Some(OfflineReason::Disabled),
-        (_, true) => Some(OfflineReason::ForceFallback),
+    let offline = match (given.flag("disabled")?, given.flag("forceFallback")?) {
+        (Some(true), _) => Some(OfflineReason::Disabled),
+        (_, Some(true)) => Some(OfflineReason::ForceFallback),
         _ => None,
     };
-    let layout = given.layout.map_or(Ok(unixfs::Layout::default()), layout)?;
+    let layout = given.layout()?.unwrap_or_default();
     let connector = Rc::new(HttpConnector(Rc::new(BrowserHttp)));
-    let remotes = remote::remotes(remotes, connector.as_ref()).map_err(Thrown::from)?;
+    let remotes = remote::remotes(remotes, connector.as_ref())?;
     let (clock, network) = (Rc::new(BrowserClock), Rc::new(BrowserNetwork));
-    let patience = given.remote_timeout.map_or_else(|| Ok(Patience::default()), Patience::of).map_err(Thrown::from)?;
-    let remotes = Remotes::new(remotes, connector, clock, network, patience).map_err(Thrown::from)?;
-    let remotes = Some(Rc::new(remotes));
+    let whole = |value: f64| (f64::from(value as u32) == value).then_some(value as u32);
+    let patience = match given.number("remoteTimeout")? {
+        None => Patience::default(),
+        Some(timeout) => Patience::of(whole(timeout).ok_or_else(|| not("remoteTimeout", "a number of milliseconds"))?)?,
+    };
+    let remotes = Some(Rc::new(Remotes::new(remotes, connector, clock, network, patience)?));
     Ok(storage::OpenOptions { layout, durability, verification, offline, remotes, ..storage::OpenOptions::default() })
 }
 
-pub fn store_options(value: JsValue) -> Result<storage::StoreOptions, JsValue> {
-    let given: StoreOptions = from_js(value, &["filename", "pin", "layout"])?;
-    let layout = given.layout.map(layout).transpose()?;
-    Ok(storage::StoreOptions { filename: given.filename, pin: given.pin, layout })
+pub fn store_options(value: JsValue) -> Result<storage::StoreOptions> {
+    let given = Options::known(value, &["filename", "pin", "layout"])?;
+    let (filename, pin) = (given.text("filename")?, given.flag("pin")?.unwrap_or_default());
+    Ok(storage::StoreOptions { filename, pin, layout: given.layout()? })
 }
 
-pub fn read_options(value: JsValue) -> Result<storage::ReadOptions, Error> {
-    let given: ReadOptions =
-        serde_wasm_bindgen::from_value(value).map_err(|error| Error::InvalidArgument(error.to_string()))?;
-    let length = given.length.map(|length| length as u64);
-    let range = storage::ReadOptions::range(given.offset as u64, length);
-    Ok(storage::ReadOptions { offline: given.offline, pin: given.pin, ..range })
+pub fn read_options(value: JsValue) -> Result<storage::ReadOptions> {
+    let given = Options::known(value, &["offset", "length", "offline", "pin"])?;
+    let (offset, length) = (given.number("offset")?.unwrap_or_default(), given.number("length")?);
+    let range = storage::ReadOptions::range(offset as u64, length.map(|length| length as u64));
+    let (offline, pin) = (given.flag("offline")?.unwrap_or_default(), given.flag("pin")?.unwrap_or_default());
+    Ok(storage::ReadOptions { offline, pin, ..range })
+}
+
+pub fn cache_config(value: JsValue) -> Result<storage::CacheConfig> {
+    let given = Options::known(value, &["memoryBytes", "diskBytes", "policy"])?;
+    if let Some(other) = given.text("policy")?.filter(|policy| policy != "lru") {
+        return Err(unknown("policy", &other, "lru"));
+    }
+    // Casting Infinity gives u64::MAX, which takes the limit away.
+    let bytes = |value: f64| value as u64;
+    let (memory_bytes, disk_bytes) = (given.number("memoryBytes")?.map(bytes), given.number("diskBytes")?.map(bytes));
+    Ok(storage::CacheConfig { memory_bytes, disk_bytes, policy: None })
+}
+
+fn layout(given: &Options) -> Result<unixfs::Layout> {
+    let profile = given.text("profile")?.map(|name| Profile::from_name(&name)).transpose()?;
+    let base = unixfs::Layout::from(profile.unwrap_or_default());
+    let hash = match given.text("hash")? {
+        None => base.hash,
+        Some(name) => HashFunction::ALL
+            .into_iter()
+            .find(|hash| hash.to_string() == name)
+            .ok_or_else(|| unknown("hash", &name, "sha2-256, sha2-512 and blake3"))?,
+    };
+    let wanted = unixfs::Layout {
+        chunk_bytes: given.number("chunkSize")?.map_or(base.chunk_bytes, |size| size as usize),
+        width: given.number("width")?.map_or(base.width, |width| width as usize),
+        raw_leaves: given.flag("rawLeaves")?.unwrap_or(base.raw_leaves),
+        hash,
+        ..base
+    };
+    wanted.check()
 }
 
 /// What is told fails where it is told: nothing here depends on it.
@@ -235,134 +146,127 @@ fn tell(told: &Function, what: impl Into<JsValue>) {
 }
 
 pub fn on_fetched(told: Function) -> OnFetched {
-    Rc::new(move |fetched| tell(&told, Fetched::from(fetched)))
+    Rc::new(move |fetched| tell(&told, fetched))
 }
 
 pub fn on_pushed(told: Function) -> OnPushed {
-    Rc::new(move |pushed| tell(&told, Pushed::from(*pushed)))
+    Rc::new(move |pushed| tell(&told, *pushed))
 }
 
-pub fn cache_config(value: JsValue) -> Result<storage::CacheConfig, JsValue> {
-    let given: CacheConfig = from_js(value, &["memoryBytes", "diskBytes", "policy"])?;
-    if let Some(other) = given.policy.as_deref().filter(|policy| *policy != "lru") {
-        return Err(unknown("policy", other, "lru"));
+/// An object with these properties.
+fn object(properties: &[(&str, JsValue)]) -> JsValue {
+    let object = Object::new();
+    for (name, value) in properties {
+        let _ = Reflect::set(&object, &(*name).into(), value); // a fresh object takes everything
     }
-    // Casting Infinity gives u64::MAX, which takes the limit away.
-    let bytes = |value: f64| value as u64;
-    Ok(storage::CacheConfig {
-        memory_bytes: given.memory_bytes.map(bytes),
-        disk_bytes: given.disk_bytes.map(bytes),
-        policy: None,
-    })
+    object.into()
 }
 
-fn layout(given: Layout) -> Result<unixfs::Layout, JsValue> {
-    let profile = given.profile.as_deref().map(Profile::from_name).transpose().map_err(Thrown::from)?;
-    let base = unixfs::Layout::from(profile.unwrap_or_default());
-    let hash = match given.hash.as_deref() {
-        None => base.hash,
-        Some(name) => HashFunction::ALL
-            .into_iter()
-            .find(|hash| hash.to_string() == name)
-            .ok_or_else(|| unknown("hash", name, "sha2-256, sha2-512 and blake3"))?,
-    };
-    let wanted = unixfs::Layout {
-        chunk_bytes: given.chunk_size.map_or(base.chunk_bytes, |size| size as usize),
-        width: given.width.map_or(base.width, |width| width as usize),
-        raw_leaves: given.raw_leaves.unwrap_or(base.raw_leaves),
-        hash,
-        ..base
-    };
-    Ok(wanted.check().map_err(Thrown::from)?)
+fn list<T: Into<JsValue>>(all: impl IntoIterator<Item = T>) -> JsValue {
+    all.into_iter().map(Into::into).collect::<Array>().into()
 }
 
-fn unknown(what: &str, given: &str, known: &str) -> JsValue {
-    Thrown::from(Error::InvalidArgument(format!("no {what} {given:?}; there are {known}"))).into()
+/// As a number: as a `u64` it would become a BigInt.
+fn number(value: u64) -> JsValue {
+    JsValue::from_f64(value as f64)
 }
 
-fn from_js<T: Default + for<'de> Deserialize<'de>>(value: JsValue, known: &[&str]) -> Result<T, JsValue> {
-    let Some(object) = value.dyn_ref::<js_sys::Object>() else { return Ok(T::default()) };
-    // A misspelt option must not be passed over: `{ pinned: true }` would leave a file unpinned.
-    for key in js_sys::Object::keys(object).iter().filter_map(|key| key.as_string()) {
-        if !known.contains(&key.as_str()) {
-            return Err(unknown("option", &key, &known.join(", ")));
-        }
-    }
-    serde_wasm_bindgen::from_value(value)
-        .map_err(|error| Thrown::from(Error::InvalidArgument(format!("options: {error}"))).into())
-}
-
-pub fn to_js<T: Serialize>(value: &T) -> Result<JsValue, JsValue> {
-    Ok(serde_wasm_bindgen::to_value(value)?)
-}
-
-impl From<StoredRoot> for FileInfo {
-    fn from(stored: StoredRoot) -> Self {
-        FileInfo {
-            cid: stored.root.cid.to_string(),
-            filename: stored.root.filename,
-            size: stored.root.size,
-            modified: stored.root.modified,
-            pinned: stored.pinned,
-            profile: stored.root.profile.map(Profile::name),
-        }
+impl From<&storage::Fetched> for JsValue {
+    fn from(fetched: &storage::Fetched) -> Self {
+        let remote = JsValue::from_str(&fetched.remote);
+        object(&[("blocks", number(fetched.blocks)), ("bytes", number(fetched.bytes)), ("remote", remote)])
     }
 }
 
-impl From<storage::Status> for Status {
+impl From<storage::Pushed> for JsValue {
+    fn from(pushed: storage::Pushed) -> Self {
+        object(&[("blocks", number(pushed.blocks)), ("bytes", number(pushed.bytes))])
+    }
+}
+
+impl From<StoredRoot> for JsValue {
+    fn from(StoredRoot { root, pinned }: StoredRoot) -> Self {
+        object(&[
+            ("cid", root.cid.to_string().into()),
+            ("filename", root.filename.into()),
+            ("size", number(root.size)),
+            ("modified", number(root.modified)),
+            ("pinned", pinned.into()),
+            ("profile", root.profile.map(Profile::name).into()),
+        ])
+    }
+}
+
+/// A list of stored roots.
+pub fn files(files: Vec<StoredRoot>) -> JsValue {
+    list(files)
+}
+
+impl From<storage::Page> for JsValue {
+    fn from(page: storage::Page) -> Self {
+        object(&[("files", list(page.files)), ("next", page.next.map(|cid| cid.to_string()).into())])
+    }
+}
+
+impl From<storage::Status> for JsValue {
     fn from(status: storage::Status) -> Self {
-        let backends = status.backends.into_iter().map(|report| Backend {
-            name: report.name,
-            kind: report.kind,
-            state: report.state.name(),
-            evidence: report.evidence,
-            checked: report.checked,
-            latency: report.latency,
-            failures: report.failures,
-            bytes_in: report.bytes_in,
-            bytes_out: report.bytes_out,
+        let backends = status.backends.into_iter().map(|report| {
+            object(&[
+                ("name", report.name.into()),
+                ("kind", report.kind.into()),
+                ("state", report.state.name().into()),
+                ("evidence", report.evidence.into()),
+                ("checked", number(report.checked)),
+                ("latency", report.latency.map(number).into()),
+                ("failures", report.failures.into()),
+                ("bytesIn", number(report.bytes_in)),
+                ("bytesOut", number(report.bytes_out)),
+            ])
         });
-        Status {
-            backends: backends.collect(),
-            local_only: status.local_only.map(OfflineReason::name),
-            blocks: status.usage.blocks,
-            bytes: status.usage.bytes,
-            roots: status.usage.roots,
-            pinned: status.usage.pinned,
-            quarantined: status.usage.quarantined,
-            disk_limit: status.disk_limit,
-            memory_limit: status.memory_limit,
-            memory_bytes: status.memory_bytes,
-            memory_hits: status.memory_hits,
-            memory_misses: status.memory_misses,
-        }
+        object(&[
+            ("backends", list(backends)),
+            ("localOnly", status.local_only.map(OfflineReason::name).into()),
+            ("blocks", number(status.usage.blocks)),
+            ("bytes", number(status.usage.bytes)),
+            ("roots", number(status.usage.roots)),
+            ("pinned", number(status.usage.pinned)),
+            ("quarantined", number(status.usage.quarantined)),
+            ("diskLimit", status.disk_limit.map(number).into()),
+            ("memoryLimit", number(status.memory_limit)),
+            ("memoryBytes", number(status.memory_bytes)),
+            ("memoryHits", number(status.memory_hits)),
+            ("memoryMisses", number(status.memory_misses)),
+        ])
     }
 }
 
-impl From<Error> for Thrown {
+/// An error, as it is thrown.
+impl From<Error> for JsValue {
     fn from(error: Error) -> Self {
-        let thrown = Thrown { code: error.code(), message: error.to_string(), ..Thrown::default() };
+        let mut thrown = vec![("code", error.code().into()), ("message", error.to_string().into())];
+        let cid = match &error {
+            Error::NotFound(path) => Some(path.cid()),
+            Error::Integrity(cid) | Error::NotAvailableOffline { cid, .. } | Error::Unavailable { cid, .. } => {
+                Some(cid)
+            }
+            Error::Corrupt { cid, .. } => cid.as_ref(),
+            _ => None,
+        };
+        thrown.extend(cid.map(|cid| ("cid", cid.to_string().into())));
         match error {
-            Error::NotFound(path) => {
-                Thrown { cid: Some(path.cid().to_string()), path: Some(path.to_string()), ..thrown }
+            Error::NotFound(path) => thrown.push(("path", path.to_string().into())),
+            Error::NotAvailableOffline { reason, .. } => thrown.push(("reason", reason.name().into())),
+            Error::Unavailable { attempts, .. } => {
+                let attempt = |(remote, reason): (String, String)| {
+                    object(&[("remote", remote.into()), ("reason", reason.into())])
+                };
+                thrown.push(("attempts", list(attempts.into_iter().map(attempt))));
             }
-            Error::Integrity(cid) => Thrown { cid: Some(cid.to_string()), ..thrown },
-            Error::NotAvailableOffline { cid, reason } => {
-                Thrown { cid: Some(cid.to_string()), reason: Some(reason.name()), ..thrown }
+            Error::QuotaExceeded { needed, limit } => {
+                thrown.extend([("needed", number(needed)), ("limit", number(limit))]);
             }
-            Error::Unavailable { cid, attempts } => {
-                let attempts = attempts.into_iter().map(|(remote, reason)| Attempt { remote, reason }).collect();
-                Thrown { cid: Some(cid.to_string()), attempts: Some(attempts), ..thrown }
-            }
-            Error::QuotaExceeded { needed, limit } => Thrown { needed: Some(needed), limit: Some(limit), ..thrown },
-            Error::Corrupt { cid, .. } => Thrown { cid: cid.map(|cid| cid.to_string()), ..thrown },
-            _ => thrown,
+            _ => {}
         }
-    }
-}
-
-impl From<Thrown> for JsValue {
-    fn from(thrown: Thrown) -> Self {
-        to_js(&thrown).unwrap_or_else(|error| error)
+        object(&thrown)
     }
 }

@@ -4,20 +4,17 @@
 mod blocks;
 mod cancel;
 mod convert;
-mod remote;
+pub mod remote;
 
 use std::rc::Rc;
 
 use bytes::Bytes;
-use futures_util::lock::Mutex;
+use futures_util::{future::LocalBoxFuture, lock::Mutex};
 use js_sys::{Array, Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
-use self::{
-    cancel::Cancel,
-    convert::{FileInfo, Thrown},
-};
+use self::cancel::Cancel;
 use crate::{
     block,
     platform::browser::{BrowserClock, BrowserHasher, buffers},
@@ -58,21 +55,19 @@ struct Reading {
 #[wasm_bindgen]
 impl Engine {
     /// Opens the store of this name.
-    pub async fn open(name: String, options: JsValue, remotes: Array) -> Outcome<Engine> {
-        let options = convert::open_options(options, &remotes)?;
-        let tier = Rc::new(IdbTier::open(&name).await.map_err(Thrown::from)?);
-        let storage = Storage::new(tier.clone(), Rc::new(BrowserHasher), Rc::new(BrowserClock), options);
-        Ok(Engine { storage: storage.map_err(Thrown::from)?, tier })
+    pub fn open(name: String, options: JsValue, remotes: Array) -> Promise {
+        promise(async move {
+            let options = convert::open_options(options, &remotes)?;
+            let tier = Rc::new(IdbTier::open(&name).await?);
+            let storage = Storage::new(tier.clone(), Rc::new(BrowserHasher), Rc::new(BrowserClock), options)?;
+            Ok(Engine { storage, tier })
+        })
     }
 
     /// Stores one file that is in memory; has its copy of it on return.
     pub fn store(&self, data: Uint8Array, options: JsValue) -> Promise {
         let (storage, data) = (self.storage.clone(), data.to_vec());
-        future_to_promise(async move {
-            let options = convert::store_options(options)?;
-            let stored = storage.store(data, options).await.map_err(Thrown::from)?;
-            convert::to_js(&FileInfo::from(stored))
-        })
+        promise(async move { storage.store(data, convert::store_options(options)?).await })
     }
 
     /// Stores many small files in one commit; has its copies of them on return. Each is `[bytes, options]`.
@@ -84,23 +79,20 @@ impl Engine {
             let bytes = Uint8Array::new(&pair.get(0)).to_vec();
             Ok((Bytes::from(bytes), convert::store_options(pair.get(1))?))
         };
-        let files: Outcome<Vec<_>> = files.iter().map(file).collect();
-        future_to_promise(async move {
-            let stored = storage.store_many(files?).await.map_err(Thrown::from)?;
-            convert::to_js(&stored.into_iter().map(FileInfo::from).collect::<Vec<_>>())
-        })
+        let files: crate::Result<Vec<_>> = files.iter().map(file).collect();
+        promise(async move { storage.store_many(files?).await.map(convert::files) })
     }
 
     /// Starts storing one file.
     pub fn writer(&self, options: JsValue) -> Outcome<Writer> {
-        let writer = self.storage.writer(convert::store_options(options)?).map_err(Thrown::from)?;
+        let writer = self.storage.writer(convert::store_options(options)?)?;
         Ok(Writer { writer: Rc::new(Mutex::new(writer)) })
     }
 
     /// Starts reading a file, by its CID or by a path below one.
     pub fn reader(&self, path: String, options: JsValue, told: Option<Function>, cancel: &Cancel) -> Promise {
         let storage = self.storage.clone();
-        settled(cancel, async move {
+        cancellable(cancel, async move {
             let options = ReadOptions { on_fetched: told.map(convert::on_fetched), ..convert::read_options(options)? };
             let reader = storage.reader(Path::parse(&path)?, options).await?;
             Ok(Reader {
@@ -112,35 +104,37 @@ impl Engine {
     }
 
     /// What is known of a stored root.
-    pub async fn stat(&self, cid: String) -> Outcome<JsValue> {
-        let cid = block::parse(&cid).map_err(Thrown::from)?;
-        convert::to_js(&FileInfo::from(self.storage.stat(&cid).await.map_err(Thrown::from)?))
+    pub fn stat(&self, cid: String) -> Promise {
+        let storage = self.storage.clone();
+        promise(async move { storage.stat(&block::parse(&cid)?).await })
     }
 
     /// A page of stored roots.
     #[wasm_bindgen(js_name = listFiles)]
-    pub async fn list_files(&self, path: String, after: Option<String>, limit: u32) -> Outcome<JsValue> {
-        let after = after.map(|cid| block::parse(&cid)).transpose().map_err(Thrown::from)?;
-        let page = self.storage.list_files(&path, after.as_ref(), limit as usize).await.map_err(Thrown::from)?;
-        convert::to_js(&convert::FilePage::from(page))
+    pub fn list_files(&self, path: String, after: Option<String>, limit: u32) -> Promise {
+        let storage = self.storage.clone();
+        promise(async move {
+            let after = after.map(|cid| block::parse(&cid)).transpose()?;
+            storage.list_files(&path, after.as_ref(), limit as usize).await
+        })
     }
 
     /// Whether it is held locally.
-    pub async fn exists(&self, cid: String) -> Outcome<bool> {
-        let cid = block::parse(&cid).map_err(Thrown::from)?;
-        Ok(self.storage.exists(&cid).await.map_err(Thrown::from)?)
+    pub fn exists(&self, cid: String) -> Promise {
+        let storage = self.storage.clone();
+        promise(async move { storage.exists(&block::parse(&cid)?).await })
     }
 
     /// Forgets a root.
-    pub async fn delete(&self, cid: String) -> Outcome<()> {
-        let cid = block::parse(&cid).map_err(Thrown::from)?;
-        Ok(self.storage.delete(&cid).await.map_err(Thrown::from)?)
+    pub fn delete(&self, cid: String) -> Promise {
+        let storage = self.storage.clone();
+        promise(async move { storage.delete(&block::parse(&cid)?).await.map(|()| JsValue::UNDEFINED) })
     }
 
     /// Pins a root.
     pub fn pin(&self, cid: String, offline: bool, told: Option<Function>, cancel: &Cancel) -> Promise {
         let storage = self.storage.clone();
-        settled(cancel, async move {
+        cancellable(cancel, async move {
             let options = PinOptions { offline, on_fetched: told.map(convert::on_fetched) };
             storage.pin(&block::parse(&cid)?, options).await.map(|()| JsValue::UNDEFINED)
         })
@@ -149,23 +143,23 @@ impl Engine {
     /// Gives a DAG to a remote.
     pub fn push(&self, cid: String, remote: String, pin: bool, told: Option<Function>, cancel: &Cancel) -> Promise {
         let storage = self.storage.clone();
-        settled(cancel, async move {
+        cancellable(cancel, async move {
             let options = PushOptions { pin, on_pushed: told.map(convert::on_pushed) };
-            let pushed = storage.push(&block::parse(&cid)?, &remote, options).await?;
-            Ok(convert::Pushed::from(pushed))
+            storage.push(&block::parse(&cid)?, &remote, options).await
         })
     }
 
     /// Unpins a root.
-    pub async fn unpin(&self, cid: String) -> Outcome<()> {
-        let cid = block::parse(&cid).map_err(Thrown::from)?;
-        Ok(self.storage.unpin(&cid).await.map_err(Thrown::from)?)
+    pub fn unpin(&self, cid: String) -> Promise {
+        let storage = self.storage.clone();
+        promise(async move { storage.unpin(&block::parse(&cid)?).await.map(|()| JsValue::UNDEFINED) })
     }
 
     /// The state of the store.
     #[wasm_bindgen(js_name = backendStatus)]
-    pub async fn backend_status(&self) -> Outcome<JsValue> {
-        convert::to_js(&convert::Status::from(self.storage.backend_status().await))
+    pub fn backend_status(&self) -> Promise {
+        let storage = self.storage.clone();
+        promise(async move { Ok(storage.backend_status().await) })
     }
 
     /// Whether a remote can be used now.
@@ -182,8 +176,9 @@ impl Engine {
     }
 
     /// Makes everything acknowledged survive a power cut.
-    pub async fn flush(&self) -> Outcome<()> {
-        Ok(self.storage.flush().await.map_err(Thrown::from)?)
+    pub fn flush(&self) -> Promise {
+        let storage = self.storage.clone();
+        promise(async move { storage.flush().await.map(|()| JsValue::UNDEFINED) })
     }
 
     /// Closes the database.
@@ -197,23 +192,22 @@ impl Writer {
     /// Takes the next bytes, of which it has its copy on return; settles when there is room for more.
     pub fn write(&self, bytes: Uint8Array) -> Promise {
         let (writer, bytes) = (self.writer.clone(), bytes.to_vec());
-        future_to_promise(async move {
-            writer.lock().await.write(bytes.into()).await.map_err(Thrown::from)?;
-            Ok(JsValue::UNDEFINED)
-        })
+        promise(async move { writer.lock().await.write(bytes.into()).await.map(|()| JsValue::UNDEFINED) })
     }
 
     /// Ends the file and commits it.
-    pub async fn finish(&self) -> Outcome<JsValue> {
+    pub fn finish(&self) -> Promise {
         let writer = self.writer.clone();
-        let stored = writer.lock().await.finish().await.map_err(Thrown::from)?;
-        convert::to_js(&FileInfo::from(stored))
+        promise(async move { writer.lock().await.finish().await })
     }
 
     /// Gives up; nothing is stored.
-    pub async fn abort(&self) {
+    pub fn abort(&self) -> Promise {
         let writer = self.writer.clone();
-        writer.lock().await.abort().await;
+        promise(async move {
+            writer.lock().await.abort().await;
+            Ok(JsValue::UNDEFINED)
+        })
     }
 }
 
@@ -234,17 +228,29 @@ impl Reader {
     /// The next bytes, or undefined at the end.
     pub fn next(&self, cancel: &Cancel) -> Promise {
         let reading = self.reading.clone();
-        settled(cancel, async move { reading.lock().await.next().await })
+        cancellable(cancel, async move { reading.lock().await.next().await })
     }
 }
 
+type Call = LocalBoxFuture<'static, crate::Result<JsValue>>;
+
 /// A call, as a promise.
-fn settled<T: Into<JsValue> + 'static>(
-    cancel: &Cancel,
-    call: impl Future<Output = crate::Result<T>> + 'static,
-) -> Promise {
-    let call = cancel.ends(call);
-    future_to_promise(async move { Ok(call.await.map_err(Thrown::from)?.into()) })
+fn promise<T: Into<JsValue>>(call: impl Future<Output = crate::Result<T>> + 'static) -> Promise {
+    settled(boxed(call))
+}
+
+/// A call that can be ended, as a promise.
+fn cancellable<T: Into<JsValue>>(cancel: &Cancel, call: impl Future<Output = crate::Result<T>> + 'static) -> Promise {
+    settled(Box::pin(cancel.ends(boxed(call))))
+}
+
+/// In a box, calls are of one type: what makes promises of them is there once, and not for each of them.
+fn boxed<T: Into<JsValue>>(call: impl Future<Output = crate::Result<T>> + 'static) -> Call {
+    Box::pin(async move { call.await.map(T::into) })
+}
+
+fn settled(call: Call) -> Promise {
+    future_to_promise(async move { Ok(call.await?) })
 }
 
 impl Reading {
