@@ -28,7 +28,7 @@ use crate::{
 const PROVEN_AT_ONCE: usize = 4 * 1024 * 1024;
 
 /// For so many milliseconds blocks wait for company, when there is nothing else to do.
-const LINGER: u64 = 10;
+const LINGER: u64 = 25;
 
 /// Most bytes in one commit: few large ones cost less than many, and a reader waits for the first.
 const COMMITTED_AT_ONCE: usize = 8 * 1024 * 1024;
@@ -136,7 +136,7 @@ impl Flow {
 
     /// Whether it is to bring this, and has not yet.
     pub fn brings(&self, cid: &Cid) -> bool {
-        self.wanted.contains(cid)
+        self.wanted.contains(cid) || block::key(cid).is_some_and(|key| self.coming.contains(&key))
     }
 
     /// Goes on until something has been stored, or there is no more.

@@ -16,7 +16,10 @@ use std::{
     rc::Rc,
 };
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::{
+    future::{self, Either},
+    stream::{self, StreamExt},
+};
 
 pub use self::source::Source;
 use self::{
@@ -62,6 +65,7 @@ pub struct Fetched {
 pub struct Session {
     fetch: Rc<Fetch>,
     step: Turn<Result<()>>,
+    looking: Turn<Result<()>>,
 }
 
 /// What a session knows and does.
@@ -115,7 +119,7 @@ impl Session {
             fetched: RefCell::default(),
             listeners: RefCell::default(),
         };
-        Session { fetch: Rc::new(fetch), step: Turn::default() }
+        Session { fetch: Rc::new(fetch), step: Turn::default(), looking: Turn::default() }
     }
 
     /// A session for one block, and nothing below it.
@@ -170,8 +174,28 @@ impl Session {
         if !cids.iter().all(|cid| expected.contains(cid)) {
             return Ok(());
         }
-        self.fetch.missing(&expected).await?;
+        self.look(expected).await?;
         self.fetch(cids).await
+    }
+
+    /// Learns which of these are here, while what flows flows on.
+    async fn look(&self, cids: Vec<Cid>) -> Result<()> {
+        let fetch = self.fetch.clone();
+        let mut looking = self.looking.join_or_begin(async move { fetch.missing(&cids).await.map(drop) });
+        loop {
+            let flowing = self.fetch.flow.borrow().as_ref().map(|flow| flow.first);
+            let begin = |first| {
+                let fetch = self.fetch.clone();
+                self.step.join_or_begin(async move { fetch.advance(vec![first]).await })
+            };
+            let Some(step) = self.step.under_way().or_else(|| flowing.map(begin)) else {
+                return looking.await;
+            };
+            match future::select(&mut looking, step).await {
+                Either::Left((looked, _)) => return looked,
+                Either::Right((stepped, _)) => stepped?,
+            }
+        }
     }
 
     /// Returns when all that a node links to is held.
