@@ -193,7 +193,9 @@ impl Session {
             };
             match future::select(&mut looking, step).await {
                 Either::Left((looked, _)) => return looked,
-                Either::Right((stepped, _)) => stepped?,
+                Either::Right((Ok(()), _)) => {}
+                // That is for those who need what did not come.
+                Either::Right((Err(_), _)) => return looking.await,
             }
         }
     }
