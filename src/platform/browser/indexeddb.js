@@ -158,7 +158,7 @@ class Recent {
 /** Whether each key is there. */
 export async function hasBlocks(database, keys) {
   const index = begin(database, ['blocks'], 'readonly').objectStore('blocks').index('keys');
-  const found = await Promise.all(keys.map((key) => answer(index.getKey(key))));
+  const found = await answers(keys.map((key) => index.getKey(key)));
   return Uint8Array.from(found, (key) => Number(key !== undefined));
 }
 
@@ -220,7 +220,7 @@ export async function writeCommit(database, memory, keys, spans, drops, aside, p
     const blocks = transaction.objectStore('blocks');
     const index = blocks.index('keys');
     await dropAll(blocks, index, drops, aside, places, entry);
-    present = await Promise.all(keys.map((key) => answer(index.getKey(key))));
+    present = await answers(keys.map((key) => index.getKey(key)));
     const absent = new Set(keys.filter((_, at) => present[at] === undefined));
     for (const pack of packs) add(blocks, without(pack, (key) => !absent.has(key)), entry);
     // A strict commit always writes something, so that the browser has something to sync: that is how to flush.
@@ -258,7 +258,7 @@ async function entriesAfter(log, after) {
 /** Takes blocks out of their records. Of those set aside, only the copies at the places given. */
 async function dropAll(blocks, index, drops, aside, asidePlaces, entry) {
   const keys = [...drops, ...aside];
-  const places = await Promise.all(keys.map((key) => answer(index.getKey(key))));
+  const places = await answers(keys.map((key) => index.getKey(key)));
   const goners = new Map();
   keys.forEach((key, at) => {
     const place = places[at];
@@ -397,6 +397,12 @@ function answer(request) {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });
+}
+
+/** The same of many requests of one transaction, which end in their order: only the last is listened to. */
+async function answers(requests) {
+  if (requests.length > 0) await answer(requests.at(-1));
+  return requests.map((request) => request.result);
 }
 
 function committed(transaction) {
