@@ -400,6 +400,24 @@ fn what_has_come_is_read_while_the_rest_is_on_its_way() {
 }
 
 #[test]
+fn a_reader_that_rests_is_not_the_silence_of_the_remote() {
+    block_on(async {
+        let world = world(1, OpenOptions::default());
+        let data = noise(45, 100_000);
+        let cid = world.everywhere(&data, small()).await;
+        world.origins[0].fails(Fault::Pace(10_000), usize::MAX);
+        let mut reader = world.storage.reader(&cid, ReadOptions::default()).await.unwrap();
+        let mut read = Vec::new();
+        while let Some(bytes) = reader.next().await.unwrap() {
+            read.extend_from_slice(&bytes);
+            world.time.now.set(world.time.now.get() + 60_000);
+        }
+        assert!(read == data);
+        assert_eq!(world.requests().len(), 1, "{:?}", world.requests());
+    });
+}
+
+#[test]
 fn offline_each_reason_is_named_at_once_and_local_work_goes_on() {
     block_on(async {
         let cases = [

@@ -267,17 +267,20 @@ impl Http for Always {
     }
 }
 
+/// The gateways that a router with this URL leads to, when it names these providers.
+fn named_by(url: &str, providers: &str) -> Vec<String> {
+    let answer: &'static str = Box::leak(format!(r#"{{"Providers":[{providers}]}}"#).into_boxed_str());
+    let cid = block_on(Origin::new(&Time::default()).store(b"x".to_vec(), small()));
+    let routing = Routing::new(Rc::new(Always("application/json", answer)), url).unwrap();
+    block_on(routing.providers(&cid)).unwrap()
+}
+
 #[test]
 fn who_was_asked_securely_does_not_lead_to_where_others_listen() {
     const ADDRS: &str = r#"{"Schema":"peer","Addrs":["/ip4/1.2.3.4/tcp/80/http","/dns/a.test/tcp/443/https"],
         "Protocols":["transport-ipfs-gateway-http"]},{"Schema":"peer","Addrs":["/ip4/1.2.3.4/tcp/80/http"],
         "Protocols":["transport-ipfs-gateway-http"]}"#;
-    let answer: &'static str = Box::leak(format!(r#"{{"Providers":[{ADDRS}]}}"#).into_boxed_str());
-    let cid = block_on(Origin::new(&Time::default()).store(b"x".to_vec(), small()));
-    let named = |url| {
-        let routing = Routing::new(Rc::new(Always("application/json", answer)), url).unwrap();
-        block_on(routing.providers(&cid)).unwrap()
-    };
+    let named = |url| named_by(url, ADDRS);
     assert_eq!(named("https://router.test"), ["https://a.test"]);
     assert_eq!(named("http://127.0.0.1:8080"), ["http://1.2.3.4", "http://1.2.3.4"]);
 }
@@ -288,12 +291,7 @@ fn who_is_outside_does_not_lead_inward() {
         "/dns/localhost/tcp/443/https","/dns/nas.local/tcp/443/https","/dns/a.test/tcp/443/https"],
         "Protocols":["transport-ipfs-gateway-http"]},{"Schema":"peer","Addrs":["/ip4/169.254.169.254/tcp/443/https"],
         "Protocols":["transport-ipfs-gateway-http"]}"#;
-    let answer: &'static str = Box::leak(format!(r#"{{"Providers":[{ADDRS}]}}"#).into_boxed_str());
-    let cid = block_on(Origin::new(&Time::default()).store(b"x".to_vec(), small()));
-    let named = |url| {
-        let routing = Routing::new(Rc::new(Always("application/json", answer)), url).unwrap();
-        block_on(routing.providers(&cid)).unwrap()
-    };
+    let named = |url| named_by(url, ADDRS);
     assert_eq!(named("https://router.test"), ["https://a.test"]);
     assert_eq!(named("http://[::1]:8080"), ["https://192.168.1.1", "https://169.254.169.254"]);
 }

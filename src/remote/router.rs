@@ -1,7 +1,6 @@
 //! Who is asked, in which order, for how long, and what is remembered of it.
 
 use std::{
-    cell::Cell,
     collections::{HashSet, VecDeque},
     fmt,
     rc::Rc,
@@ -86,15 +85,6 @@ pub struct Begun {
     body: Box<dyn Body>,
     /// Bytes that are being counted, and how long they were waited for.
     pace: (usize, u64),
-    resumed: Rc<Cell<u64>>,
-}
-
-impl Begun {
-    /// Where a caller who let it rest, while its next bytes were being waited for, notes when he came back: that time was
-    /// not the remote's.
-    pub fn resumed(&self) -> Rc<Cell<u64>> {
-        self.resumed.clone()
-    }
 }
 
 impl fmt::Debug for Remotes {
@@ -168,9 +158,9 @@ impl Remotes {
         };
         let Some(bytes) = next else { return Ok(None) };
         from.health().bytes_in += bytes.len() as u64;
-        // Not the time that the caller takes: only what the remote lets it wait.
-        let asked = asked.max(begun.resumed.get());
-        let (count, waited) = (begun.pace.0 + bytes.len(), begun.pace.1 + self.since(asked));
+        // Only what the remote lets us wait, not the time that the caller takes: had he been here, silence would have ended it.
+        let waited = Some(self.since(asked)).filter(|waited| *waited <= self.patience.silence).unwrap_or_default();
+        let (count, waited) = (begun.pace.0 + bytes.len(), begun.pace.1 + waited);
         begun.pace = match count {
             few if few < LEAST_BYTES && waited > self.patience.silence => return Err(Failure::Silent),
             few if few < LEAST_BYTES => (few, waited),
@@ -454,5 +444,5 @@ impl Remotes {
 async fn begin(body: Asked<Box<dyn Body>>) -> Result<Begun, Failure> {
     let mut body = body.await?;
     let first = Some(body.next().await?);
-    Ok(Begun { first, body, pace: (0, 0), resumed: Rc::default() })
+    Ok(Begun { first, body, pace: (0, 0) })
 }

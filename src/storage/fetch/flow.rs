@@ -2,7 +2,6 @@
 //! is committed.
 
 use std::{
-    cell::Cell,
     collections::HashSet,
     future::poll_fn,
     mem,
@@ -59,8 +58,6 @@ pub struct Flow {
     /// Its body, when nothing of it is being received; gone at its end.
     body: Option<Begun>,
     receiving: Option<Task<Received>>,
-    /// Since when somebody waits for it again.
-    resumed: Rc<Cell<u64>>,
     claims: Vec<(Cid, Bytes)>,
     claimed: usize,
     lingering: Option<Task<()>>,
@@ -110,7 +107,6 @@ enum Event {
 
 impl Flow {
     pub fn new(answer: Answer<Begun>, wanted: &Wanted, first: Cid) -> Self {
-        let resumed = answer.value.resumed();
         Flow {
             from: answer.from,
             first,
@@ -118,7 +114,6 @@ impl Flow {
             decoder: CarDecoder::new(),
             body: Some(answer.value),
             receiving: None,
-            resumed,
             claims: Vec::new(),
             claimed: 0,
             lingering: None,
@@ -141,7 +136,6 @@ impl Flow {
 
     /// Goes on until something has been stored, or there is no more.
     pub async fn step(&mut self, shared: &Shared, remotes: &Rc<Remotes>, known: &Known) -> Result<Step> {
-        self.resumed.set(shared.clock.now());
         loop {
             match poll_fn(|context| self.poll(context, shared, remotes)).await {
                 Event::Received((body, piece)) => self.receive(body, piece),
@@ -308,6 +302,7 @@ impl Flow {
         }
     }
 
+    /// Counts what was committed.
     fn count(&mut self, blocks: Vec<Block>, done: &Committed) -> Stored {
         let mut stored = Stored::default();
         for (block, held) in blocks.iter().zip(&done.held) {

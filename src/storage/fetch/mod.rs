@@ -211,9 +211,9 @@ impl Session {
         self.fetch(links).await
     }
 
-    /// These blocks, if all of them came just now.
-    fn recent(&self, cids: &[Cid]) -> Option<Vec<Block>> {
-        self.fetch.recent.get(cids)
+    /// These blocks, if all of them came just now and nobody has read them yet.
+    fn take_recent(&self, cids: &[Cid]) -> Option<Vec<Block>> {
+        self.fetch.recent.take(cids)
     }
 
     /// Told what a reader will need, in this order.

@@ -64,7 +64,7 @@ impl BlockSource for Source {
         // One for each corrupt copy: one that could not be set aside is found again and again.
         let mut tries = cids.len();
         loop {
-            if let Some(blocks) = self.session().and_then(|session| session.recent(cids)) {
+            if let Some(blocks) = self.session().and_then(|session| session.take_recent(cids)) {
                 return Ok(blocks);
             }
             match (self.blocks.blocks(cids).await, &self.session) {
