@@ -11,6 +11,7 @@ pub mod dag;
 pub mod error;
 pub mod hash;
 pub mod platform;
+pub mod policy;
 pub mod remote;
 pub mod storage;
 pub mod tier;
