@@ -4,6 +4,7 @@
 //! same code orders blocks in memory and roots on disk.
 
 mod queues;
+mod snapshot;
 
 use std::{collections::HashMap, fmt, hash::Hash, str::FromStr};
 

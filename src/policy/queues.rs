@@ -142,6 +142,16 @@ impl Queues {
         slot
     }
 
+    /// Takes in an entry of a snapshot, as the one used last. Nothing, if its bytes are more than can be counted.
+    pub fn restore(&mut self, mut entry: Entry) -> Option<usize> {
+        self.all_bytes().checked_add(entry.bytes)?;
+        let slot = self.entries.len();
+        self.clock += 1;
+        entry.place.1 = self.clock;
+        self.link(slot, entry);
+        Some(slot)
+    }
+
     /// Whether it is held.
     pub fn touch(&mut self, slot: usize) -> bool {
         let entry = self.entry(slot);
@@ -211,6 +221,16 @@ impl Queues {
         order.extend(self.t2.order.values().copied().filter(|slot| Some(*slot) != newcomer));
         order.extend(later.into_iter().chain(newcomer));
         order
+    }
+
+    /// All slots, ghosts' too, the one used last at the end.
+    pub fn by_use(&self) -> impl Iterator<Item = usize> + use<> {
+        // A map, not a sort: its code is there already, and a sort weighs 2 KB of wasm.
+        let mut all = BTreeMap::<Place, usize>::new();
+        for (place, slot) in [&self.t1, &self.t2, &self.b1, &self.b2].into_iter().flat_map(|list| &list.order) {
+            all.insert((0, place.1), *slot);
+        }
+        all.into_values()
     }
 
     /// A ghost to forget, if there are too many: T1 and B1 stay within the capacity, all lists within twice that, where
