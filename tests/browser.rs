@@ -137,7 +137,12 @@ async fn two_openers_see_each_other() {
     for (n, block) in blocks.iter().enumerate() {
         let cid = *block.cid();
         let root = Root { cid, filename: None, size: 100, modified: n as u64, profile: None };
-        let commit = Commit { blocks: vec![block.clone()], set_roots: vec![root], pin: vec![cid], ..Commit::default() };
+        let commit = Commit {
+            blocks: vec![block.clone()],
+            set_roots: vec![root],
+            pin: vec![Pin::recursive(cid)],
+            ..Commit::default()
+        };
         let opener = if n % 2 == 0 { &one } else { &other };
         assert_eq!(opener.commit(commit).await.unwrap().pinned, [true]);
     }

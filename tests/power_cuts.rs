@@ -20,7 +20,7 @@ use ipfs_kit_storage::{
     hash::{CpuHasher, HashFunction},
     platform::files::{Directory, RandomAccessFile},
     tier::{
-        Commit, Durability, Held, Root, Tier, conformance,
+        Commit, Durability, Held, Pin, PinKind, Root, Tier, conformance,
         pack::{Limits, PackTier},
     },
 };
@@ -226,7 +226,8 @@ impl RandomAccessFile for Handle {
 /// What the store must hold.
 #[derive(Clone, Default, PartialEq, Debug)]
 struct Model {
-    roots: BTreeMap<String, (Option<String>, bool)>,
+    roots: BTreeMap<String, Option<String>>,
+    pins: BTreeMap<String, Pin>,
     blocks: BTreeMap<String, Bytes>,
 }
 
@@ -238,6 +239,19 @@ fn blocks() -> Vec<Block> {
 
 fn root(cid: &Cid, name: u64) -> Root {
     Root { cid: *cid, filename: Some(format!("name {name}")), size: name, modified: name, profile: None }
+}
+
+fn pin(cid: &Cid, dice: &Dice) -> Pin {
+    let number = dice.below(1000);
+    Pin {
+        kind: if dice.below(4) == 0 { PinKind::Direct } else { PinKind::Recursive },
+        name: Some(format!("pin {number}")),
+        labels: (0..dice.below(3)).map(|label| (format!("label {label}"), number.to_string())).collect(),
+        expires: (dice.below(2) == 0).then_some(number),
+        pending: dice.below(2) == 0,
+        size: (dice.below(2) == 0).then_some((number, number + 1)),
+        ..Pin::recursive(*cid)
+    }
 }
 
 /// A random change, a block to set aside with it, and what the model is after it.
@@ -256,17 +270,18 @@ fn step(dice: &Dice, model: &Model, blocks: &[Block]) -> (Commit, Option<Key>, M
             let cid = *commit.blocks[0].cid();
             let name = dice.below(1000);
             commit.set_roots.push(root(&cid, name));
-            let pinned = after.roots.get(&cid.to_string()).is_some_and(|(_, pinned)| *pinned);
-            let pin = dice.below(3) == 0;
-            if pin {
-                commit.pin.push(cid);
+            if dice.below(3) == 0 {
+                let pin = pin(&cid, dice);
+                after.pins.insert(cid.to_string(), pin.clone());
+                commit.pin.push(pin);
             }
-            after.roots.insert(cid.to_string(), (Some(format!("name {name}")), pinned || pin));
+            after.roots.insert(cid.to_string(), Some(format!("name {name}")));
         }
         6 | 7 => {
             let block = pick();
             let text = block.cid().to_string();
             if after.roots.remove(&text).is_some() {
+                after.pins.remove(&text);
                 commit.drop_roots.push(*block.cid());
             }
             if after.blocks.remove(&text).is_some() {
@@ -274,10 +289,14 @@ fn step(dice: &Dice, model: &Model, blocks: &[Block]) -> (Commit, Option<Key>, M
             }
         }
         8 => {
-            let block = pick();
-            if let Some((_, pinned)) = after.roots.get_mut(&block.cid().to_string()) {
-                *pinned = false;
-                commit.unpin.push(*block.cid());
+            // Also of what is no root.
+            let cid = *pick().cid();
+            if after.pins.remove(&cid.to_string()).is_some() {
+                commit.unpin.push(cid);
+            } else {
+                let pin = pin(&cid, dice);
+                after.pins.insert(cid.to_string(), pin.clone());
+                commit.pin.push(pin);
             }
         }
         _ => {
@@ -301,7 +320,10 @@ async fn locate(tier: &PackTier, suspect: Option<Key>, commit: &mut Commit) -> R
 async fn held(tier: &PackTier, blocks: &[Block]) -> Model {
     let mut model = Model::default();
     for stored in tier.roots(None, 1000).await.unwrap() {
-        model.roots.insert(stored.root.cid.to_string(), (stored.root.filename, stored.pinned));
+        model.roots.insert(stored.root.cid.to_string(), stored.root.filename);
+    }
+    for pin in tier.pins(None, 1000).await.unwrap() {
+        model.pins.insert(pin.cid.to_string(), pin);
     }
     for block in blocks {
         let key = block::key(block.cid()).unwrap();

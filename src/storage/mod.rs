@@ -40,7 +40,7 @@ use crate::{
     hash::Hasher,
     platform::Clock,
     remote::Remotes,
-    tier::{Commit, GroupCommit, Root, StoredRoot, Tier},
+    tier::{Commit, GroupCommit, Pin, Root, StoredRoot, Tier},
     unixfs::Path,
 };
 
@@ -253,7 +253,7 @@ impl Storage {
                 }
                 let set_roots = adopted.into_iter().collect();
                 let durability = storage.shared.options.durability;
-                let commit = Commit { set_roots, pin: vec![cid], durability, ..Commit::default() };
+                let commit = Commit { set_roots, pin: vec![Pin::recursive(cid)], durability, ..Commit::default() };
                 storage.shared.blocks.commit(commit).await.map(drop)
             };
             match shared.roots.pass(pin).await {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     block::Cid,
     error::{Error, Result},
-    tier::{Commit, Root},
+    tier::{Commit, Pin, Root},
     unixfs::{self, FileReader, Path},
 };
 
@@ -116,7 +116,7 @@ impl Reader {
             let pin = pin && !stored.as_ref().is_some_and(|stored| stored.pinned);
             let commit = Commit {
                 set_roots: stored.is_none().then_some(root).into_iter().collect(),
-                pin: pin.then_some(cid).into_iter().collect(),
+                pin: pin.then(|| Pin { created: shared.clock.now(), ..Pin::recursive(cid) }).into_iter().collect(),
                 durability: shared.options.durability,
                 ..Commit::default()
             };

@@ -17,7 +17,7 @@ use super::{Shared, StoreOptions, sweep};
 use crate::{
     block::{Block, Key},
     error::{Error, Result},
-    tier::{Commit, Root, StoredRoot},
+    tier::{Commit, Pin, Root, StoredRoot},
     unixfs::{Built, Chunker, FileBuilder, Layout, Leaf},
 };
 
@@ -255,7 +255,7 @@ impl Part {
         let commit = Commit {
             blocks,
             set_roots: vec![root.clone()],
-            pin: if options.pin { vec![root.cid] } else { Vec::new() },
+            pin: options.pin.then(|| Pin { created: root.modified, ..Pin::recursive(root.cid) }).into_iter().collect(),
             durability: shared.options.durability,
             ..Commit::default()
         };

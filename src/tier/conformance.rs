@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Version;
 
-use super::{Commit, Durability, GroupCommit, Root, StoredRoot, Tier};
+use super::{Commit, Durability, GroupCommit, Pin, PinKind, Root, StoredRoot, Tier};
 use crate::{
     block::{self, Block, Cid, Codec, Key},
     error::Result,
@@ -35,6 +35,7 @@ pub async fn all<F: Fixture>(fresh: impl Fn(&str) -> F) {
     roots(&fresh("roots")).await;
     pages(&fresh("pages")).await;
     pins(&fresh("pins")).await;
+    named_pins(&fresh("named")).await;
     drops(&fresh("drops")).await;
     quarantine(&fresh("quarantine")).await;
     keys(&fresh("keys")).await;
@@ -163,7 +164,9 @@ async fn pins(fixture: &dyn Fixture) {
     let block = block_of("pinned").await;
     let cid = *block.cid();
     let pinned = async || tier.root(&cid).await.unwrap().unwrap().pinned;
-    tier.commit(Commit { set_roots: vec![root(&cid, "a")], pin: vec![cid], ..Commit::default() }).await.unwrap();
+    tier.commit(Commit { set_roots: vec![root(&cid, "a")], pin: vec![Pin::recursive(cid)], ..Commit::default() })
+        .await
+        .unwrap();
     assert!(pinned().await);
     // Storing it again does not unpin it.
     tier.commit(Commit { set_roots: vec![root(&cid, "b")], ..Commit::default() }).await.unwrap();
@@ -173,12 +176,61 @@ async fn pins(fixture: &dyn Fixture) {
     tier.commit(Commit { unpin: vec![cid], ..Commit::default() }).await.unwrap();
     assert!(!pinned().await);
     assert_eq!(tier.usage().await.unwrap().pinned, 0);
-    tier.commit(Commit { pin: vec![cid], ..Commit::default() }).await.unwrap();
+    tier.commit(Commit { pin: vec![Pin::recursive(cid)], ..Commit::default() }).await.unwrap();
     assert!(pinned().await);
     // A root that is dropped takes its pin along.
     tier.commit(Commit { drop_roots: vec![cid], ..Commit::default() }).await.unwrap();
     tier.commit(Commit { set_roots: vec![root(&cid, "c")], ..Commit::default() }).await.unwrap();
     assert!(!pinned().await);
+}
+
+/// Pins that say more, also on what is no root.
+async fn named_pins(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    let [file, block] = [block_of("a file").await, block_of("a block").await].map(|block| *block.cid());
+    let named = Pin {
+        name: Some("the model".into()),
+        labels: [("owner".to_owned(), "me".to_owned()), ("task".to_owned(), "é".to_owned())].into(),
+        created: 1_700_000_000_000,
+        expires: Some(1_800_000_000_000),
+        pending: true,
+        size: Some((3, 1 << 40)),
+        ..Pin::recursive(file)
+    };
+    let direct = Pin { kind: PinKind::Direct, ..Pin::recursive(block) };
+    let pin = vec![named.clone(), direct.clone()];
+    tier.commit(Commit { set_roots: vec![root(&file, "a")], pin, ..Commit::default() }).await.unwrap();
+    let tier = if fixture.persists() {
+        drop(tier);
+        fixture.open().await.unwrap()
+    } else {
+        tier
+    };
+    assert_eq!(tier.pin(&file).await.unwrap(), Some(named.clone()));
+    assert_eq!(tier.pin(&block).await.unwrap(), Some(direct.clone()));
+    assert_eq!(tier.root(&block).await.unwrap(), None);
+    assert!(tier.roots(None, 9).await.unwrap()[0].pinned);
+    assert_eq!(tier.usage().await.unwrap().pinned, 2);
+    // By pages, in the order of the CIDs' text.
+    let mut expected = vec![named.clone(), direct.clone()];
+    expected.sort_by_key(|pin| pin.cid.to_string());
+    let first = tier.pins(None, 1).await.unwrap();
+    let second = tier.pins(Some(&first[0].cid), 9).await.unwrap();
+    assert_eq!([first, second].concat(), expected);
+    // A plain pin does not cut one short that says more, but makes one lasting that would end.
+    tier.commit(Commit { pin: vec![Pin::recursive(file)], ..Commit::default() }).await.unwrap();
+    assert_eq!(tier.pin(&file).await.unwrap(), Some(Pin::recursive(file)));
+    let lasting = Pin { name: Some("the model".into()), ..Pin::recursive(file) };
+    for pin in [lasting.clone(), Pin::recursive(file)] {
+        tier.commit(Commit { pin: vec![pin], ..Commit::default() }).await.unwrap();
+    }
+    assert_eq!(tier.pin(&file).await.unwrap(), Some(lasting));
+    // A direct one does not keep a file.
+    tier.commit(Commit { set_roots: vec![root(&block, "b")], ..Commit::default() }).await.unwrap();
+    assert!(!tier.root(&block).await.unwrap().unwrap().pinned);
+    tier.commit(Commit { unpin: vec![block], drop_roots: vec![file], ..Commit::default() }).await.unwrap();
+    assert_eq!(tier.pins(None, 9).await.unwrap(), []);
+    assert_eq!(tier.usage().await.unwrap().pinned, 0);
 }
 
 async fn drops(fixture: &dyn Fixture) {
@@ -288,7 +340,9 @@ async fn reopening(fixture: &dyn Fixture) {
         let extra = blocks_of(HashFunction::Sha2_256, vec![vec![round; 50]]).await;
         let blocks = [vec![first.clone(), second.clone()], extra].concat();
         let set_roots = vec![root(first.cid(), "first"), root(second.cid(), "second")];
-        tier.commit(Commit { blocks, set_roots, pin: vec![*second.cid()], ..Commit::default() }).await.unwrap();
+        tier.commit(Commit { blocks, set_roots, pin: vec![Pin::recursive(*second.cid())], ..Commit::default() })
+            .await
+            .unwrap();
         if round == 1 {
             tier.flush().await.unwrap();
         }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use futures_channel::oneshot;
 use futures_util::future::{self, Either};
 
-use super::{Commit, Committed, Durability, Held, Recovery, StoredRoot, Tier, Usage, turn::Turn};
+use super::{Commit, Committed, Durability, Held, Pin, Recovery, StoredRoot, Tier, Usage, turn::Turn};
 use crate::{
     block::{self, Cid, Key},
     error::{Error, Result},
@@ -165,6 +165,14 @@ impl<T: Tier + ?Sized + 'static> Tier for GroupCommit<T> {
         self.queue.tier.roots(after, limit).await
     }
 
+    async fn pin(&self, cid: &Cid) -> Result<Option<Pin>> {
+        self.queue.tier.pin(cid).await
+    }
+
+    async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Pin>> {
+        self.queue.tier.pins(after, limit).await
+    }
+
     async fn usage(&self) -> Result<Usage> {
         self.queue.tier.usage().await
     }
@@ -251,6 +259,14 @@ mod tests {
 
         async fn roots(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<StoredRoot>> {
             self.inner.roots(after, limit).await
+        }
+
+        async fn pin(&self, cid: &Cid) -> Result<Option<Pin>> {
+            self.inner.pin(cid).await
+        }
+
+        async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Pin>> {
+            self.inner.pins(after, limit).await
         }
 
         async fn usage(&self) -> Result<Usage> {

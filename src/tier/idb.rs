@@ -100,8 +100,8 @@ impl Log {
             let mut followed = self.followed.borrow_mut();
             followed.entries = 0;
             let whole = Change {
-                set_roots: followed.roots.iter().map(|stored| stored.root).collect(),
-                pin: followed.roots.iter().filter(|stored| stored.pinned).map(|stored| stored.root.cid).collect(),
+                set_roots: followed.roots.page(None, usize::MAX).into_iter().map(|stored| stored.root).collect(),
+                pin: followed.roots.pins(None, usize::MAX),
                 ..Change::default()
             };
             let entry = Object::new();
@@ -131,7 +131,7 @@ impl Followed {
         }
         if let Ok(record) = get("record").dyn_into::<Uint8Array>() {
             let Change { set_roots, drop_roots, pin, unpin, .. } = Change::decode(&record.to_vec())?;
-            self.roots.apply(set_roots, &drop_roots, &pin, &unpin);
+            self.roots.apply(set_roots, &drop_roots, pin, &unpin);
         }
         self.place = number("place");
         self.entries += 1;
@@ -240,6 +240,16 @@ impl Tier for IdbTier {
     async fn roots(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<StoredRoot>> {
         self.follow().await?;
         Ok(self.log.followed.borrow().roots.page(after, limit))
+    }
+
+    async fn pin(&self, cid: &Cid) -> Result<Option<Pin>> {
+        self.follow().await?;
+        Ok(self.log.followed.borrow().roots.pin(cid))
+    }
+
+    async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Pin>> {
+        self.follow().await?;
+        Ok(self.log.followed.borrow().roots.pins(after, limit))
     }
 
     async fn usage(&self) -> Result<Usage> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 #[cfg(any(test, feature = "testing"))]
 use bytes::Bytes;
 
-use super::{Commit, Committed, Held, Place, StoredRoot, Tier, Usage, root::RootMap};
+use super::{Commit, Committed, Held, Pin, Place, StoredRoot, Tier, Usage, root::RootMap};
 use crate::{
     block::{self, Cid, Key},
     error::Result,
@@ -101,7 +101,7 @@ impl Tier for MemoryTier {
             let held = Held { bytes: block.into_bytes(), place: state.place };
             state.blocks.insert(key, held);
         }
-        let pinned = state.roots.apply(commit.set_roots, &commit.drop_roots, &commit.pin, &commit.unpin);
+        let pinned = state.roots.apply(commit.set_roots, &commit.drop_roots, commit.pin, &commit.unpin);
         Ok(Committed { held, pinned })
     }
 
@@ -111,6 +111,14 @@ impl Tier for MemoryTier {
 
     async fn roots(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<StoredRoot>> {
         Ok(self.state.borrow().roots.page(after, limit))
+    }
+
+    async fn pin(&self, cid: &Cid) -> Result<Option<Pin>> {
+        Ok(self.state.borrow().roots.pin(cid))
+    }
+
+    async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Pin>> {
+        Ok(self.state.borrow().roots.pins(after, limit))
     }
 
     async fn usage(&self) -> Result<Usage> {

@@ -8,6 +8,7 @@ mod group;
 mod idb;
 mod memory;
 pub mod pack;
+mod pin;
 mod record;
 mod root;
 mod turn;
@@ -19,6 +20,7 @@ pub use group::GroupCommit;
 #[cfg(feature = "browser")]
 pub use idb::IdbTier;
 pub use memory::MemoryTier;
+pub use pin::{Pin, PinKind};
 use record::Change;
 pub use root::{Root, StoredRoot};
 pub(crate) use turn::Turn;
@@ -47,9 +49,9 @@ pub struct Commit {
     pub set_roots: Vec<Root>,
     /// Roots to forget, and their pins with them.
     pub drop_roots: Vec<Cid>,
-    /// Roots to pin.
-    pub pin: Vec<Cid>,
-    /// Roots to unpin.
+    /// Pins to set; one of the same CID is replaced.
+    pub pin: Vec<Pin>,
+    /// CIDs to unpin.
     pub unpin: Vec<Cid>,
     /// Blocks to drop; neither these nor those in `quarantine` may be among `blocks`.
     pub drop_blocks: Vec<Key>,
@@ -124,7 +126,7 @@ pub struct Usage {
     pub bytes: u64,
     /// Stored roots.
     pub roots: u64,
-    /// Pinned ones among them.
+    /// Pins, on roots and on what is none.
     pub pinned: u64,
     /// Blocks set aside as corrupt.
     pub quarantined: u64,
@@ -166,6 +168,12 @@ pub trait Tier {
 
     /// At most `limit` roots in the order of their CIDs' text, after `after`.
     async fn roots(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<StoredRoot>>;
+
+    /// The pin of this CID.
+    async fn pin(&self, cid: &Cid) -> Result<Option<Pin>>;
+
+    /// At most `limit` pins in the order of their CIDs' text, after `after`.
+    async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Pin>>;
 
     /// What it holds.
     async fn usage(&self) -> Result<Usage>;

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode, bytes::ByteVec};
 
-use super::Root;
+use super::{Pin, Root};
 use crate::{
     block::{self, Cid, Key},
     error::{Error, Result},
@@ -19,10 +19,13 @@ struct Record {
     drop_blocks: Vec<ByteVec>,
     #[n(3)]
     quarantine: Vec<ByteVec>,
+    /// CIDs, as pins were before they had names: read, and not written any more.
     #[n(4)]
-    pin: Vec<ByteVec>,
+    bare_pins: Vec<ByteVec>,
     #[n(5)]
     unpin: Vec<ByteVec>,
+    #[n(6)]
+    pin: Option<Vec<ByteVec>>,
 }
 
 /// What a commit says besides its blocks; see [`super::Commit`].
@@ -30,7 +33,7 @@ struct Record {
 pub struct Change {
     pub set_roots: Vec<Root>,
     pub drop_roots: Vec<Cid>,
-    pub pin: Vec<Cid>,
+    pub pin: Vec<Pin>,
     pub unpin: Vec<Cid>,
     pub drop_blocks: Vec<Key>,
     pub quarantine: Vec<Key>,
@@ -51,7 +54,8 @@ impl Change {
         let record = Record {
             set_roots: self.set_roots.iter().map(|root| root.encode().into()).collect(),
             drop_roots: cids(&self.drop_roots),
-            pin: cids(&self.pin),
+            bare_pins: Vec::new(),
+            pin: Some(self.pin.iter().map(|pin| pin.encode().into()).collect()),
             unpin: cids(&self.unpin),
             drop_blocks: keys(&self.drop_blocks),
             quarantine: keys(&self.quarantine),
@@ -70,10 +74,14 @@ impl Change {
         let cids = |cids: &[ByteVec]| -> Result<Vec<Cid>> {
             cids.iter().map(|cid| block::from_bytes(cid).map_err(|error| broken(error.to_string()))).collect()
         };
+        let mut pin: Vec<Pin> = cids(&record.bare_pins)?.into_iter().map(Pin::recursive).collect();
+        for bytes in record.pin.iter().flatten() {
+            pin.push(Pin::decode(bytes)?);
+        }
         Ok(Change {
             set_roots: record.set_roots.iter().map(|root| Root::decode(root)).collect::<Result<_>>()?,
             drop_roots: cids(&record.drop_roots)?,
-            pin: cids(&record.pin)?,
+            pin,
             unpin: cids(&record.unpin)?,
             drop_blocks: keys(&record.drop_blocks)?,
             quarantine: keys(&record.quarantine)?,

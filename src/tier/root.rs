@@ -1,12 +1,10 @@
 //! What is known of a stored root, and its bytes on disk.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    ops::Bound,
-};
+use std::{collections::BTreeMap, ops::Bound};
 
 use minicbor::{CborLen, Decode, Encode};
 
+use super::{Pin, PinKind};
 use crate::{
     block::{self, Cid},
     error::{Error, Result},
@@ -86,60 +84,104 @@ impl Root {
     }
 }
 
-/// Roots in memory, in the order of the CIDs' text, and pins.
+/// Roots and pins in memory, in the order of the CIDs' text.
 #[derive(Debug, Default)]
 pub(super) struct RootMap {
-    roots: BTreeMap<String, Root>,
-    pins: HashSet<Cid>,
+    entries: BTreeMap<String, Entry>,
+    roots: u64,
+    pins: u64,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    root: Option<Root>,
+    pin: Option<Pin>,
 }
 
 impl RootMap {
     /// Applies the part of a commit that concerns roots and pins, and tells which of the roots set are pinned now.
-    pub fn apply(&mut self, set: Vec<Root>, drop: &[Cid], pin: &[Cid], unpin: &[Cid]) -> Vec<bool> {
-        for cid in drop.iter().chain(unpin) {
-            self.pins.remove(cid);
-        }
+    pub fn apply(&mut self, set: Vec<Root>, drop: &[Cid], pin: Vec<Pin>, unpin: &[Cid]) -> Vec<bool> {
         for cid in drop {
-            self.roots.remove(&cid.to_string());
+            self.change(cid, |entry| *entry = Entry::default());
         }
-        self.pins.extend(pin);
-        set.into_iter()
-            .map(|root| {
-                let pinned = self.is_pinned(&root.cid);
-                self.roots.insert(root.cid.to_string(), root);
-                pinned
+        for cid in unpin {
+            self.change(cid, |entry| entry.pin = None);
+        }
+        for pin in pin {
+            self.change(&pin.cid.clone(), |entry| {
+                // A plain one, of a file that is stored again, adds nothing to one that is there, and takes nothing from it.
+                if !(pin.is_plain() && entry.pin.as_ref().is_some_and(Pin::is_lasting)) {
+                    entry.pin = Some(pin);
+                }
+            });
+        }
+        let set = set.into_iter().map(|root| {
+            self.change(&root.cid.clone(), |entry| {
+                entry.root = Some(root);
+                entry.is_pinned()
             })
-            .collect()
+        });
+        set.collect()
     }
 
     pub fn get(&self, cid: &Cid) -> Option<StoredRoot> {
-        self.roots.get(&cid.to_string()).map(|root| self.with_pin(root))
+        self.entries.get(&cid.to_string()).and_then(Entry::stored)
     }
 
     pub fn page(&self, after: Option<&Cid>, limit: usize) -> Vec<StoredRoot> {
-        let start = after.map_or(Bound::Unbounded, |cid| Bound::Excluded(cid.to_string()));
-        let page = self.roots.range((start, Bound::Unbounded)).take(limit);
-        page.map(|(_, root)| self.with_pin(root)).collect()
+        self.after(after).filter_map(Entry::stored).take(limit).collect()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = StoredRoot> + '_ {
-        self.roots.values().map(|root| self.with_pin(root))
+    pub fn pin(&self, cid: &Cid) -> Option<Pin> {
+        self.entries.get(&cid.to_string()).and_then(|entry| entry.pin.clone())
+    }
+
+    pub fn pins(&self, after: Option<&Cid>, limit: usize) -> Vec<Pin> {
+        self.after(after).filter_map(|entry| entry.pin.clone()).take(limit).collect()
     }
 
     pub fn len(&self) -> u64 {
-        self.roots.len() as u64
+        self.roots
     }
 
     pub fn pinned(&self) -> u64 {
-        self.pins.len() as u64
+        self.pins
     }
 
     /// Whether a root is pinned.
+    #[cfg(feature = "browser")]
     pub fn is_pinned(&self, cid: &Cid) -> bool {
-        self.pins.contains(cid)
+        self.entries.get(&cid.to_string()).is_some_and(Entry::is_pinned)
     }
 
-    fn with_pin(&self, root: &Root) -> StoredRoot {
-        StoredRoot { root: root.clone(), pinned: self.is_pinned(&root.cid) }
+    fn after(&self, after: Option<&Cid>) -> impl Iterator<Item = &Entry> {
+        let start = after.map_or(Bound::Unbounded, |cid| Bound::Excluded(cid.to_string()));
+        self.entries.range((start, Bound::Unbounded)).map(|(_, entry)| entry)
+    }
+
+    fn change<T>(&mut self, cid: &Cid, change: impl FnOnce(&mut Entry) -> T) -> T {
+        let text = cid.to_string();
+        let entry = self.entries.entry(text.clone()).or_default();
+        let counts = |entry: &Entry| (u64::from(entry.root.is_some()), u64::from(entry.pin.is_some()));
+        let before = counts(entry);
+        let done = change(entry);
+        let now = counts(entry);
+        self.roots = self.roots + now.0 - before.0;
+        self.pins = self.pins + now.1 - before.1;
+        if now == (0, 0) {
+            self.entries.remove(&text);
+        }
+        done
+    }
+}
+
+impl Entry {
+    fn stored(&self) -> Option<StoredRoot> {
+        self.root.clone().map(|root| StoredRoot { root, pinned: self.is_pinned() })
+    }
+
+    /// Whether all of it is kept.
+    fn is_pinned(&self) -> bool {
+        self.pin.as_ref().is_some_and(|pin| pin.kind == PinKind::Recursive)
     }
 }

@@ -12,10 +12,13 @@ use super::{
     table::{Entry, Table},
 };
 use crate::{
-    block::{self, Cid},
+    block,
     error::{Error, Result},
     platform::files::{Directory, RandomAccessFile},
-    tier::root::{Root, RootMap},
+    tier::{
+        Pin,
+        root::{Root, RootMap},
+    },
 };
 
 const NAMES: [&str; 2] = ["index-a", "index-b"];
@@ -53,10 +56,13 @@ struct Head {
     entries: u64,
     #[n(4)]
     roots: Vec<ByteVec>,
+    /// CIDs, as pins were before they had names: read, and not written any more.
     #[n(5)]
-    pins: Vec<ByteVec>,
+    bare_pins: Vec<ByteVec>,
     #[n(6)]
     quarantined: u64,
+    #[n(7)]
+    pins: Option<Vec<ByteVec>>,
 }
 
 /// Reads the newest whole checkpoint; an empty one if there is none.
@@ -100,9 +106,15 @@ fn parse(bytes: &[u8]) -> Option<Checkpoint> {
         });
     }
     let set: Vec<Root> = head.roots.iter().map(|root| Root::decode(root)).collect::<Result<_>>().ok()?;
-    let pins: Vec<Cid> = head.pins.iter().map(|cid| block::from_bytes(cid)).collect::<Result<_, _>>().ok()?;
+    let mut pins: Vec<Pin> = Vec::new();
+    for cid in &head.bare_pins {
+        pins.push(Pin::recursive(block::from_bytes(cid).ok()?));
+    }
+    for pin in head.pins.iter().flatten() {
+        pins.push(Pin::decode(pin).ok()?);
+    }
     let mut roots = RootMap::default();
-    roots.apply(set, &[], &pins, &[]);
+    roots.apply(set, &[], pins, &[]);
     Some(Checkpoint {
         generation: head.generation,
         position: Position { segment: head.segment, offset: head.offset },
@@ -125,8 +137,9 @@ pub fn encode(
         segment: position.segment,
         offset: position.offset,
         entries: table.len() as u64,
-        roots: roots.iter().map(|stored| stored.root.encode().into()).collect(),
-        pins: roots.iter().filter(|stored| stored.pinned).map(|stored| stored.root.cid.to_bytes().into()).collect(),
+        roots: roots.page(None, usize::MAX).iter().map(|stored| stored.root.encode().into()).collect(),
+        bare_pins: Vec::new(),
+        pins: Some(roots.pins(None, usize::MAX).iter().map(|pin| pin.encode().into()).collect()),
         quarantined,
     };
     // Writing to memory cannot fail.

@@ -26,7 +26,7 @@ use self::{
     table::{Entry, Table},
 };
 use super::{
-    Commit, Committed, Durability, Held, Place, Recovery, StoredRoot, Tier, Usage, record::Change, root::RootMap,
+    Commit, Committed, Durability, Held, Pin, Place, Recovery, StoredRoot, Tier, Usage, record::Change, root::RootMap,
 };
 use crate::{
     block::{self, Block, Cid, Key},
@@ -210,7 +210,7 @@ impl PackTier {
         }
         let mut state = self.state.borrow_mut();
         state.quarantined += change.quarantine.len() as u64;
-        Ok(state.roots.apply(change.set_roots, &change.drop_roots, &change.pin, &change.unpin))
+        Ok(state.roots.apply(change.set_roots, &change.drop_roots, change.pin, &change.unpin))
     }
 
     /// The entry of a block, its key confirmed on disk.
@@ -458,6 +458,14 @@ impl Tier for PackTier {
 
     async fn roots(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<StoredRoot>> {
         Ok(self.state.borrow().roots.page(after, limit))
+    }
+
+    async fn pin(&self, cid: &Cid) -> Result<Option<Pin>> {
+        Ok(self.state.borrow().roots.pin(cid))
+    }
+
+    async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Pin>> {
+        Ok(self.state.borrow().roots.pins(after, limit))
     }
 
     async fn usage(&self) -> Result<Usage> {
