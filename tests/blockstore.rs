@@ -134,7 +134,7 @@ fn a_block_that_a_stored_file_needs_is_not_deleted() {
         assert_eq!(held(&storage, &other).await, 3, "all of them or none");
         storage.delete_blocks(&cids(&other)).await.unwrap();
         assert_eq!(storage.retrieve(&root).await.unwrap(), file(9).await);
-        storage.delete(&root).await.unwrap();
+        storage.delete(&root, false).await.unwrap();
         assert!(storage.block_keys(None, 10).await.unwrap().is_empty());
     });
 }
@@ -215,7 +215,7 @@ fn what_waits_to_be_swept_is_kept_when_it_is_put() {
         let root = storage.store(file(3).await, tiny_chunks()).await.unwrap().root.cid;
         let mut writer = storage.writer(tiny_chunks()).unwrap();
         writer.write("something else".into()).await.unwrap();
-        storage.delete(&root).await.unwrap();
+        storage.delete(&root, false).await.unwrap();
         let blocks = some(3).await;
         storage.put_blocks(blocks[..1].to_vec()).await.unwrap();
         writer.finish().await.unwrap();
@@ -231,7 +231,7 @@ fn deleting_a_file_takes_its_blocks_along_unless_another_root_has_them() {
         storage.put_blocks(blocks.clone()).await.unwrap();
         let root = storage.store(file(3).await, tiny_chunks()).await.unwrap().root.cid;
         storage.pin(&blocks[1].0, PinOptions::default()).await.unwrap();
-        storage.delete(&root).await.unwrap();
+        storage.delete(&root, false).await.unwrap();
         assert_eq!(held(&storage, &blocks).await, 1);
     });
 }

@@ -331,7 +331,11 @@ fn what_leads_nowhere_is_proven_by_its_directory() {
         // What nobody has is not proven to be missing.
         let absent = world.storage.store(noise(10, 100), small()).await.unwrap().root.cid;
         let absent = block::new_cid(Version::V1, Codec::DagPb, block::key(&absent).unwrap());
-        world.storage.delete(&block::new_cid(Version::V1, Codec::Raw, block::key(&absent).unwrap())).await.unwrap();
+        world
+            .storage
+            .delete(&block::new_cid(Version::V1, Codec::Raw, block::key(&absent).unwrap()), false)
+            .await
+            .unwrap();
         let error = world.storage.retrieve(&path(&absent, "x")).await.unwrap_err();
         assert!(matches!(error, Error::Unavailable { cid, .. } if cid == absent), "{error}");
     });
@@ -453,7 +457,7 @@ fn letting_go_on_the_way_ends_the_fetch() {
         drop(reading);
         assert_eq!(world.origins[0].open.get(), 0, "the request is still open");
         let here = world.storage.store("here", StoreOptions::default()).await.unwrap().root.cid;
-        world.storage.delete(&here).await.unwrap();
+        world.storage.delete(&here, false).await.unwrap();
         assert!(!world.storage.exists(&here).await.unwrap(), "sweeps are still held up");
     });
 }

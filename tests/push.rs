@@ -277,7 +277,7 @@ fn to_a_real_rpc_where_it_can_be_read() {
         let data = noise(14, 10_000_000);
         let cid = storage.store(data.clone(), StoreOptions::default()).await.unwrap().root.cid;
         storage.push(&cid, &name, pinned()).await.unwrap();
-        storage.delete(&cid).await.unwrap();
+        storage.delete(&cid, false).await.unwrap();
         assert!(storage.retrieve(&cid).await.unwrap() == data);
     });
 }

@@ -17,7 +17,7 @@ use ipfs_kit_storage::{
     platform::http::Http,
     remote::{Gateway, Patience, Remote, Remotes},
     storage::{BackendState, ReadOptions},
-    tier::{Commit, Committed, Held, MemoryTier, StoredRoot, Tier, Usage, conformance::noise},
+    tier::{Commit, Committed, Held, MemoryTier, Pin, StoredRoot, Tier, Usage, conformance::noise},
     unixfs::Layout,
 };
 use support::{Fault, Nobody, Origin, Time, Wire, node::Node, small, world};
@@ -40,7 +40,7 @@ fn a_file_comes_with_one_request_and_is_kept() {
         assert_eq!(world.requests().len(), 1);
         world.storage.pin(&cid, PinOptions::default()).await.unwrap();
         world.storage.unpin(&cid).await.unwrap();
-        world.storage.delete(&cid).await.unwrap();
+        world.storage.delete(&cid, false).await.unwrap();
         assert_eq!(world.tier.usage().await.unwrap().blocks, 0);
     });
 }
@@ -258,13 +258,13 @@ fn only_fetching_holds_deletions_up() {
         let here = world.storage.store(other.clone(), small()).await.unwrap().root.cid;
         let mut reader = world.storage.reader(&here, ReadOptions::default()).await.unwrap();
         reader.next().await.unwrap();
-        world.storage.delete(&here).await.unwrap();
+        world.storage.delete(&here, false).await.unwrap();
         assert_eq!(world.tier.usage().await.unwrap().blocks, 0);
         drop(reader);
         let mut reader = world.storage.reader(&cid, ReadOptions::default()).await.unwrap();
         reader.next().await.unwrap();
         let here = world.storage.store(data[..50_000].to_vec(), small()).await.unwrap().root.cid;
-        world.storage.delete(&here).await.unwrap();
+        world.storage.delete(&here, false).await.unwrap();
         while reader.next().await.unwrap().is_some() {}
         assert_eq!(world.requests().len(), 1, "what it had fetched was swept");
         world.time.online.set(false);
@@ -288,7 +288,7 @@ fn letting_go_ends_a_fetch() {
         assert_eq!(world.origins[0].open.get(), 0, "the request is still open");
         let before = world.tier.usage().await.unwrap().blocks;
         let here = world.storage.store(noise(17, 50_000), small()).await.unwrap().root.cid;
-        world.storage.delete(&here).await.unwrap();
+        world.storage.delete(&here, false).await.unwrap();
         assert_eq!(world.tier.usage().await.unwrap().blocks, before, "sweeps are still held up");
     });
 }
@@ -326,6 +326,12 @@ impl Tier for Stuck {
         self.0.roots(after, limit).await
     }
 
+    async fn pin(&self, cid: &Cid) -> ipfs_kit_storage::Result<Option<Pin>> {
+        self.0.pin(cid).await
+    }
+    async fn pins(&self, after: Option<&Cid>, limit: usize) -> ipfs_kit_storage::Result<Vec<Pin>> {
+        self.0.pins(after, limit).await
+    }
     async fn usage(&self) -> ipfs_kit_storage::Result<Usage> {
         self.0.usage().await
     }

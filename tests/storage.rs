@@ -52,10 +52,10 @@ fn delete_drops_what_only_that_file_used() {
         let one = storage.store(shared, small_chunks()).await.unwrap().root.cid;
         let alone = blocks(&storage).await;
         let two = storage.store(longer.clone(), small_chunks()).await.unwrap().root.cid;
-        storage.delete(&one).await.unwrap();
+        storage.delete(&one, false).await.unwrap();
         assert_eq!(storage.retrieve(&two).await.unwrap(), longer, "a shared block is gone");
         assert!(matches!(storage.stat(&one).await, Err(Error::NotFound(path)) if path == one));
-        storage.delete(&two).await.unwrap();
+        storage.delete(&two, false).await.unwrap();
         assert_eq!(blocks(&storage).await, 0);
         assert!(alone > 10);
     });
@@ -71,14 +71,14 @@ fn delete_spares_a_file_that_is_being_stored() {
         // The same bytes again: the writer finds its blocks there, and then the old root goes.
         let mut writer = storage.writer(StoreOptions::default()).unwrap();
         writer.write(Bytes::from(data.clone()).slice(..8_500_000)).await.unwrap();
-        storage.delete(&old).await.unwrap();
-        storage.delete(&unlike).await.unwrap();
+        storage.delete(&old, false).await.unwrap();
+        storage.delete(&unlike, false).await.unwrap();
         writer.write(Bytes::from(data.clone()).slice(8_500_000..)).await.unwrap();
         let new = writer.finish().await.unwrap().root.cid;
         assert_eq!(new, old);
         assert_eq!(storage.retrieve(&new).await.unwrap(), data);
         assert_eq!(blocks(&storage).await, 10, "what was deleted meanwhile goes as soon as the file is stored");
-        storage.delete(&new).await.unwrap();
+        storage.delete(&new, false).await.unwrap();
         assert_eq!(blocks(&storage).await, 0);
     });
 }
@@ -102,7 +102,7 @@ fn what_an_unfinished_file_wrote_ahead_is_dropped() {
         writer.write(noise(6, 30_000_000).into()).await.unwrap();
         drop(writer);
         let other = storage.store("x", StoreOptions::default()).await.unwrap();
-        storage.delete(&other.root.cid).await.unwrap();
+        storage.delete(&other.root.cid, false).await.unwrap();
         assert_eq!(blocks(&storage).await, before);
         assert_eq!(storage.retrieve(&kept.root.cid).await.unwrap(), noise(4, 3_000_000));
     });
@@ -118,7 +118,7 @@ fn delete_spares_what_a_damaged_file_may_share() {
         let two = storage.store([shared, noise(14, 500)].concat(), small_chunks()).await.unwrap().root.cid;
         let before = blocks(&storage).await;
         tier.damage(&block::key(&two).unwrap(), "damaged".into());
-        storage.delete(&one).await.unwrap();
+        storage.delete(&one, false).await.unwrap();
         assert!(matches!(storage.stat(&one).await, Err(Error::NotFound(_))));
         // The damaged root was set aside; all else is there still.
         assert_eq!(blocks(&storage).await, before - 1);
@@ -131,12 +131,12 @@ fn a_pin_holds_until_it_is_taken_away() {
         let (_, storage) = in_memory();
         let pinned = StoreOptions { pin: true, ..StoreOptions::default() };
         let cid = storage.store("pinned", pinned).await.unwrap().root.cid;
-        assert!(matches!(storage.delete(&cid).await, Err(Error::Denied(_))));
+        assert!(matches!(storage.delete(&cid, false).await, Err(Error::Denied(_))));
         let again = storage.store("pinned", StoreOptions::default()).await.unwrap();
         assert!(again.pinned, "storing it again must not undo the pin");
         storage.unpin(&cid).await.unwrap();
         storage.unpin(&cid).await.unwrap();
-        storage.delete(&cid).await.unwrap();
+        storage.delete(&cid, false).await.unwrap();
         assert!(matches!(storage.unpin(&cid).await, Err(Error::NotFound(_))));
     });
 }
@@ -147,10 +147,10 @@ fn a_held_block_can_be_pinned_as_a_root_of_its_own() {
         let (_, storage) = in_memory();
         let cid = storage.store(noise(7, 3_000_000), StoreOptions::default()).await.unwrap().root.cid;
         let leaf = storage.store(Bytes::from(noise(7, 1 << 20)), StoreOptions::default()).await.unwrap().root.cid;
-        storage.delete(&leaf).await.unwrap();
+        storage.delete(&leaf, false).await.unwrap();
         assert!(storage.exists(&leaf).await.unwrap(), "it is a leaf of the other file");
         storage.pin(&leaf, PinOptions::default()).await.unwrap();
-        storage.delete(&cid).await.unwrap();
+        storage.delete(&cid, false).await.unwrap();
         assert_eq!(storage.stat(&leaf).await.unwrap().root.size, 1 << 20);
         assert_eq!(blocks(&storage).await, 1);
     });
@@ -166,7 +166,7 @@ fn what_is_not_held_fails_at_once_with_the_reason() {
             let expected = Error::NotAvailableOffline { cid: absent, reason };
             assert_eq!(storage.retrieve(&absent).await.unwrap_err(), expected);
             assert_eq!(storage.pin(&absent, PinOptions::default()).await.unwrap_err(), expected);
-            assert_eq!(storage.delete(&absent).await.unwrap_err(), Error::NotFound(absent.into()));
+            assert_eq!(storage.delete(&absent, false).await.unwrap_err(), Error::NotFound(absent.into()));
             assert!(!storage.exists(&absent).await.unwrap());
             assert!(!storage.is_available());
             let status = storage.backend_status().await;
@@ -402,7 +402,7 @@ fn the_memory_cache_answers_without_the_tier() {
         }
         let status = storage.backend_status().await;
         assert_eq!((status.memory_misses, status.memory_hits, status.memory_bytes), (1, 2, 6));
-        storage.delete(&cid).await.unwrap();
+        storage.delete(&cid, false).await.unwrap();
         assert!(storage.retrieve(&cid).await.is_err(), "the cache outlived the deletion");
     });
 }
@@ -457,12 +457,12 @@ fn what_is_deleted_while_it_is_read_is_not_pinned_in_parts() {
         let (_, storage) = in_memory();
         let stored = storage.store(noise(31, 5000), StoreOptions::default()).await.unwrap().root.cid;
         let mut reader = storage.reader(&stored, ReadOptions { pin: true, ..ReadOptions::default() }).await.unwrap();
-        storage.delete(&stored).await.unwrap();
+        storage.delete(&stored, false).await.unwrap();
         while let Ok(Some(_)) = reader.next().await {}
         assert!(storage.stat(&stored).await.is_err());
         // Nothing stands in the way of later sweeps.
         let other = storage.store(noise(32, 5000), StoreOptions::default()).await.unwrap().root.cid;
-        storage.delete(&other).await.unwrap();
+        storage.delete(&other, false).await.unwrap();
         assert!(!storage.exists(&other).await.unwrap());
     });
 }
@@ -498,7 +498,7 @@ fn a_caller_that_stands_still_holds_nobody_up() {
         let storage = Storage::new(Rc::new(MemoryTier::new()), hasher, Rc::new(SystemClock), options).unwrap();
         let store = async |seed| storage.store(noise(seed, 20_000), small_chunks()).await.unwrap().root.cid;
         let (one, two, three) = block_on(async { (store(41).await, store(42).await, store(43).await) });
-        let mut deleting = Box::pin(storage.delete(&one));
+        let mut deleting = Box::pin(storage.delete(&one, false));
         for _ in 0..seed {
             assert!(block_on(poll_immediate(&mut deleting)).is_none(), "it takes longer than this");
         }
@@ -507,7 +507,7 @@ fn a_caller_that_stands_still_holds_nobody_up() {
             _ = block_on(poll_immediate(waiting));
         }
         match seed % 2 {
-            0 => assert!(woken(join(storage.delete(&two), store(45))).expect("woken").0.is_ok()),
+            0 => assert!(woken(join(storage.delete(&two, false), store(45))).expect("woken").0.is_ok()),
             _ => assert!(woken(join(store(45), &mut deleting)).expect("woken").1.is_ok()),
         }
         woken(storage.pin(&three, PinOptions::default())).expect("woken").unwrap();

@@ -5,7 +5,9 @@ mod blockstore;
 mod cache;
 mod fetch;
 mod gate;
+mod keepers;
 mod options;
+mod pins;
 mod push;
 mod read;
 mod status;
@@ -13,7 +15,7 @@ mod sweep;
 mod writer;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     ops::Range,
     rc::{Rc, Weak},
@@ -29,18 +31,19 @@ use self::{
 pub use self::{
     fetch::{Fetched, OnFetched},
     options::{CacheConfig, EvictionPolicy, OpenOptions, PinOptions, StoreOptions, Verification},
+    pins::PinPage,
     push::{OnPushed, PushOptions, Pushed},
     read::{ReadOptions, Reader},
     status::{BackendReport, BackendState, Status},
     writer::Writer,
 };
 use crate::{
-    block::{self, Cid, Codec},
+    block::{self, Cid},
     error::{Error, OfflineReason, Result},
     hash::Hasher,
     platform::Clock,
     remote::Remotes,
-    tier::{Commit, GroupCommit, Pin, Root, StoredRoot, Tier},
+    tier::{Commit, GroupCommit, StoredRoot, Tier},
     unixfs::Path,
 };
 
@@ -73,6 +76,8 @@ struct Shared {
     clock: Rc<dyn Clock>,
     options: OpenOptions,
     sweeper: sweep::Sweeper,
+    /// When the next pin ends, as far as that is known.
+    expiry: Cell<u64>,
     /// For calls that look at a root and then change it.
     roots: Gate,
     /// What is being fetched, for others who want the same.
@@ -136,6 +141,7 @@ impl Storage {
             clock,
             options,
             sweeper: sweep::Sweeper::default(),
+            expiry: Cell::new(0),
             roots: Gate::default(),
             sessions: RefCell::default(),
         };
@@ -226,58 +232,6 @@ impl Storage {
         }
     }
 
-    /// Forgets a stored root, and drops the blocks that only it used.
-    pub async fn delete(&self, cid: &Cid) -> Result<()> {
-        let (storage, cid) = (self.clone(), *cid);
-        let delete = async move {
-            if storage.stat(&cid).await?.pinned {
-                return Err(Error::Denied(format!("{cid} is pinned; unpin it first")));
-            }
-            sweep::delete(&storage.shared, &cid).await
-        };
-        self.shared.roots.pass(delete).await
-    }
-
-    /// Pins a root and everything it reaches; what is no stored root becomes one, fetched where it is not held.
-    pub async fn pin(&self, cid: &Cid, options: PinOptions) -> Result<()> {
-        let shared = &self.shared;
-        // Until it is a root nothing may sweep what of it is held. Others may delete and pin while it is fetched.
-        let open = sweep::enter(shared).await;
-        loop {
-            let stored = shared.tier.root(cid).await?.is_some();
-            let adopted = if stored { None } else { Some(self.adopt(cid, options.clone()).await?) };
-            let (storage, cid) = (self.clone(), *cid);
-            let pin = async move {
-                if stored {
-                    storage.stat(&cid).await?;
-                }
-                let set_roots = adopted.into_iter().collect();
-                let durability = storage.shared.options.durability;
-                let commit = Commit { set_roots, pin: vec![Pin::recursive(cid)], durability, ..Commit::default() };
-                storage.shared.blocks.commit(commit).await.map(drop)
-            };
-            match shared.roots.pass(pin).await {
-                // It has been deleted meanwhile.
-                Err(Error::NotFound(_)) if stored => {}
-                done => break done?,
-            }
-        }
-        sweep::leave(open).await;
-        Ok(())
-    }
-
-    /// Takes the pin away; the data stays.
-    pub async fn unpin(&self, cid: &Cid) -> Result<()> {
-        let (storage, cid) = (self.clone(), *cid);
-        let unpin = async move {
-            storage.stat(&cid).await?;
-            let durability = storage.shared.options.durability;
-            let commit = Commit { unpin: vec![cid], durability, ..Commit::default() };
-            storage.shared.blocks.commit(commit).await.map(drop)
-        };
-        self.shared.roots.pass(unpin).await
-    }
-
     /// Whether a remote can be used now, by what was seen of it last. A store without remotes says no, and works.
     pub fn is_available(&self) -> bool {
         self.shared.remotes(false).is_ok_and(|remotes| remotes.is_available())
@@ -291,22 +245,5 @@ impl Storage {
     /// Makes everything acknowledged before survive a power cut.
     pub async fn flush(&self) -> Result<()> {
         self.shared.blocks.flush().await
-    }
-
-    /// A root for a DAG that has none; what of it is not here is fetched.
-    async fn adopt(&self, cid: &Cid, options: PinOptions) -> Result<Root> {
-        let PinOptions { offline, on_fetched } = options;
-        let source = self.shared.source(cid.into(), None, offline, on_fetched);
-        sweep::walk_all(&source, cid).await?;
-        let root = ReadOptions { offline, ..ReadOptions::range(0, Some(0)) };
-        let size = match Codec::of(cid)? {
-            Codec::Raw | Codec::DagPb => match self.reader(cid, root).await {
-                Ok(reader) => reader.size(),
-                Err(Error::Unsupported(_)) => 0,
-                Err(error) => return Err(error),
-            },
-            Codec::DagCbor | Codec::DagJson => 0,
-        };
-        Ok(Root { cid: *cid, filename: None, size, modified: self.shared.clock.now(), profile: None })
     }
 }

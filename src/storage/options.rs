@@ -1,12 +1,13 @@
 //! How to open a store and how to store a file.
 
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 
 use super::OnFetched;
 use crate::{
+    block::Cid,
     error::{Error, OfflineReason, Result},
     remote::Remotes,
-    tier::Durability,
+    tier::{Durability, Pin, PinKind},
     unixfs::Layout,
 };
 
@@ -83,13 +84,52 @@ impl StoreOptions {
     }
 }
 
-/// How to pin what may have to be fetched.
+/// Longest name of a pin, and longest label's name and value, in bytes of UTF-8.
+const MAX_PIN_TEXT: usize = 1024;
+
+/// Most labels of a pin.
+const MAX_LABELS: usize = 64;
+
+/// How to pin something.
 #[derive(Clone, Default)]
 pub struct PinOptions {
+    /// All of a DAG, or one block.
+    pub kind: PinKind,
+    /// A name to find it by.
+    pub name: Option<String>,
+    /// What else is to be noted of it.
+    pub labels: BTreeMap<String, String>,
+    /// When it ends, in milliseconds since the Unix epoch; none: never.
+    pub expires: Option<u64>,
     /// Whether this call must not use a network.
     pub offline: bool,
     /// Told of what comes from elsewhere.
     pub on_fetched: Option<OnFetched>,
+}
+
+impl PinOptions {
+    /// The pin that is wanted.
+    pub(super) fn pin(&self, cid: &Cid, now: u64) -> Result<Pin> {
+        let refused = |problem: String| Err(Error::InvalidArgument(problem));
+        let mut texts = self.name.iter().chain(self.labels.keys()).chain(self.labels.values());
+        if let Some(text) = texts.find(|text| text.len() > MAX_PIN_TEXT) {
+            return refused(format!("a name or label of {} bytes; allowed are {MAX_PIN_TEXT}", text.len()));
+        }
+        if self.labels.len() > MAX_LABELS {
+            return refused(format!("{} labels; allowed are {MAX_LABELS}", self.labels.len()));
+        }
+        if let Some(expires) = self.expires.filter(|expires| *expires <= now) {
+            return refused(format!("a pin that ended at {expires}, which is past"));
+        }
+        Ok(Pin {
+            kind: self.kind,
+            name: self.name.clone(),
+            labels: self.labels.clone(),
+            created: now,
+            expires: self.expires,
+            ..Pin::recursive(*cid)
+        })
+    }
 }
 
 /// In which order the memory cache makes room.

@@ -9,7 +9,12 @@ use std::{
     rc::Rc,
 };
 
-use super::{MAX_PAGE, Shared, fetch::Source, gate::Gate};
+use super::{
+    Shared,
+    fetch::Source,
+    gate::Gate,
+    keepers::{Keeper, Keepers},
+};
 use crate::{
     block::{self, Cid, Codec, Key},
     dag,
@@ -114,22 +119,24 @@ async fn drop_unneeded(shared: Rc<Shared>, keys: HashSet<Key>) -> Result<()> {
             "files are being stored or fetched, and may need these blocks; try again later".into(),
         ));
     }
-    let mut after = None;
+    let mut keepers = Keepers::default();
     loop {
-        let page = shared.tier.roots(after.as_ref(), MAX_PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.root.cid);
-        for root in page.iter().map(|stored| &stored.root.cid) {
+        let page = keepers.next_page(&shared).await?;
+        if page.is_empty() {
+            break;
+        }
+        for keeper in page {
             let mut reached = None;
             let mut look = |cid: &Cid| {
                 reached = reached.or(block::key(cid).filter(|key| keys.contains(key)).map(|_| *cid));
             };
-            let whole = walk(&shared, root, &mut look).await?;
+            let known = visit(&shared, &keeper, &mut look).await?;
+            let Keeper { cid: keeper, .. } = keeper;
             if let Some(cid) = reached {
-                return Err(Error::Denied(format!("{cid} is part of {root}, which is stored here")));
+                return Err(Error::Denied(format!("{cid} is part of {keeper}, which is stored or pinned here")));
             }
-            if !whole {
-                let problem = format!("part of {root} cannot be read, so that nobody can tell which blocks it needs");
+            if !known {
+                let problem = format!("part of {keeper} cannot be read, so that nobody can tell which blocks it needs");
                 return Err(Error::Denied(problem));
             }
         }
@@ -180,16 +187,17 @@ async fn drop_garbage(shared: Rc<Shared>, root: Option<Cid>) -> Result<()> {
 /// can tell what is reachable. Then the candidates wait.
 async fn garbage(shared: &Rc<Shared>, root: Option<&Cid>) -> Result<Option<HashSet<Key>>> {
     let mut garbage = shared.sweeper.candidates.borrow().clone();
-    let mut after = None;
+    let mut keepers = Keepers::default();
     while !garbage.is_empty() {
-        let page = shared.tier.roots(after.as_ref(), MAX_PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.root.cid);
-        for stored in page.iter().filter(|stored| Some(&stored.root.cid) != root) {
+        let page = keepers.next_page(shared).await?;
+        if page.is_empty() {
+            break;
+        }
+        for keeper in page.iter().filter(|keeper| Some(&keeper.cid) != root) {
             let mut keep = |cid: &Cid| {
                 block::key(cid).inspect(|key| _ = garbage.remove(key));
             };
-            if !walk(shared, &stored.root.cid, &mut keep).await? {
+            if !visit(shared, keeper, &mut keep).await? {
                 return Ok(None);
             }
         }
@@ -208,10 +216,33 @@ pub async fn leave(open: Open) {
     }
 }
 
-/// Visits the part of a DAG that is held, each node once; leaves may come more than once. Tells whether every node could
-/// be read.
-async fn walk(shared: &Shared, root: &Cid, visit: &mut dyn FnMut(&Cid)) -> Result<bool> {
-    let mut whole = true;
+/// Visits what of it is held. Tells whether all that it needs is known: what is still to come of a pin is not needed yet.
+async fn visit(shared: &Shared, keeper: &Keeper, visit: &mut dyn FnMut(&Cid)) -> Result<bool> {
+    if !keeper.recursive {
+        visit(&keeper.cid);
+        return Ok(true);
+    }
+    Ok(match walk(shared, &keeper.cid, visit).await? {
+        Walked::Whole => true,
+        Walked::Missing => keeper.pending,
+        Walked::Unreadable => false,
+    })
+}
+
+/// How much of a DAG could be walked.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Walked {
+    /// All of it.
+    Whole,
+    /// Some nodes are not held.
+    Missing,
+    /// Some are held, and cannot be read.
+    Unreadable,
+}
+
+/// Visits the part of a DAG that is held, each node once; leaves may come more than once.
+async fn walk(shared: &Shared, root: &Cid, visit: &mut dyn FnMut(&Cid)) -> Result<Walked> {
+    let mut walked = Walked::Whole;
     let mut seen = HashSet::new();
     let mut stack = vec![*root];
     while let Some(cid) = stack.pop() {
@@ -221,11 +252,12 @@ async fn walk(shared: &Shared, root: &Cid, visit: &mut dyn FnMut(&Cid)) -> Resul
         }
         match below(shared.blocks.as_ref(), &cid).await {
             Ok(below) => stack.extend(below.into_iter().rev()),
-            Err(Error::NotAvailableOffline { .. } | Error::Corrupt { .. } | Error::Unsupported(_)) => whole = false,
+            Err(Error::NotAvailableOffline { .. }) => walked = walked.max(Walked::Missing),
+            Err(Error::Corrupt { .. } | Error::Unsupported(_)) => walked = Walked::Unreadable,
             Err(error) => return Err(error),
         }
     }
-    Ok(whole)
+    Ok(walked)
 }
 
 /// Goes through a DAG of which everything must be held, or be fetched.

@@ -128,15 +128,15 @@ impl Engine {
     /// Forgets a root.
     pub fn delete(&self, cid: String) -> Promise {
         let storage = self.storage.clone();
-        promise(async move { storage.delete(&block::parse(&cid)?).await.map(|()| JsValue::UNDEFINED) })
+        promise(async move { storage.delete(&block::parse(&cid)?, false).await.map(|()| JsValue::UNDEFINED) })
     }
 
     /// Pins a root.
     pub fn pin(&self, cid: String, offline: bool, told: Option<Function>, cancel: &Cancel) -> Promise {
         let storage = self.storage.clone();
         cancellable(cancel, async move {
-            let options = PinOptions { offline, on_fetched: told.map(convert::on_fetched) };
-            storage.pin(&block::parse(&cid)?, options).await.map(|()| JsValue::UNDEFINED)
+            let options = PinOptions { offline, on_fetched: told.map(convert::on_fetched), ..PinOptions::default() };
+            storage.pin(&block::parse(&cid)?, options).await.map(|_| JsValue::UNDEFINED)
         })
     }
 

@@ -46,8 +46,10 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
             let exists = wait(storage.exists(&block::parse(&cid)?))?;
             output.line(json!({ "cid": cid, "exists": exists }), if exists { "true" } else { "false" })
         }
-        Command::Remove { cids } => each(&cids, "removed", output, |cid| wait(storage.delete(cid))),
-        Command::Pin { cids } => each(&cids, "pinned", output, |cid| wait(storage.pin(cid, PinOptions::default()))),
+        Command::Remove { cids } => each(&cids, "removed", output, |cid| wait(storage.delete(cid, false))),
+        Command::Pin { cids } => {
+            each(&cids, "pinned", output, |cid| wait(storage.pin(cid, PinOptions::default())).map(drop))
+        }
         Command::Unpin { cids } => each(&cids, "unpinned", output, |cid| wait(storage.unpin(cid))),
         Command::Status => status(&storage, output),
     };

@@ -131,12 +131,13 @@ impl GuestHandle for OpenStore {
 
     fn delete(&self, cid: String) -> Result<(), Error> {
         let cid = block::parse(&cid)?;
-        Ok(run(self.0.delete(&cid))?)
+        Ok(run(self.0.delete(&cid, false))?)
     }
 
     fn pin(&self, cid: String) -> Result<(), Error> {
         let cid = block::parse(&cid)?;
-        Ok(run(self.0.pin(&cid, PinOptions::default()))?)
+        run(self.0.pin(&cid, PinOptions::default()))?;
+        Ok(())
     }
 
     fn unpin(&self, cid: String) -> Result<(), Error> {

@@ -1,0 +1,185 @@
+//! What must stay, and what may go: pins, and the deletion of roots that have none.
+
+use super::{
+    MAX_PAGE, PinOptions, ReadOptions, Shared, Storage,
+    fetch::{Session, Source},
+    sweep,
+};
+use crate::{
+    block::{Cid, Codec},
+    error::{Error, OfflineReason, Result},
+    tier::{Commit, Pin, PinKind, Root},
+};
+
+/// A part of a list of pins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinPage {
+    /// In the order of the CIDs' text.
+    pub pins: Vec<Pin>,
+    /// After which the next page begins; none on the last one.
+    pub next: Option<Cid>,
+}
+
+impl Storage {
+    /// Pins a DAG, or one block: nothing of it is deleted, evicted or collected. What is not held is fetched; until all of
+    /// it is here the pin is pending, and goes on when this is called again. A DAG that is no stored root becomes one.
+    ///
+    /// An earlier pin of the same CID is replaced.
+    pub async fn pin(&self, cid: &Cid, options: PinOptions) -> Result<Pin> {
+        let shared = &self.shared;
+        let pin = options.pin(cid, shared.clock.now())?;
+        // Until it is pinned nothing may sweep what of it is held. Others may delete and pin while it is fetched.
+        let open = sweep::enter(shared).await;
+        match pin.kind {
+            PinKind::Direct => self.pin_block(&pin, &options).await?,
+            PinKind::Recursive => self.pin_all(&pin, &options).await?,
+        }
+        sweep::leave(open).await;
+        Ok(pin)
+    }
+
+    async fn pin_block(&self, pin: &Pin, options: &PinOptions) -> Result<()> {
+        let shared = &self.shared;
+        let session = shared.remotes(options.offline).map(|remotes| {
+            let session = Session::of_block(shared.clone(), remotes, pin.cid);
+            session.listen(options.on_fetched.clone());
+            session.into()
+        });
+        Source::new(shared.blocks.clone(), session).ensure(&[pin.cid]).await?;
+        let (shared, pin) = (shared.clone(), pin.clone());
+        let set = async move {
+            if shared.tier.pin(&pin.cid).await?.is_some_and(|earlier| earlier.kind == PinKind::Recursive) {
+                return Err(Error::Denied(format!(
+                    "all of {} is pinned, and this block with it; unpin it first",
+                    pin.cid
+                )));
+            }
+            shared.set_pin(pin, None).await
+        };
+        self.shared.roots.pass(set).await
+    }
+
+    async fn pin_all(&self, pin: &Pin, options: &PinOptions) -> Result<()> {
+        let shared = &self.shared;
+        loop {
+            let stored = shared.tier.root(&pin.cid).await?.is_some();
+            let adopted = if stored { None } else { Some(self.adopt(pin, options).await?) };
+            let (storage, pin) = (self.clone(), pin.clone());
+            let set = async move {
+                if stored {
+                    storage.stat(&pin.cid).await?;
+                }
+                storage.shared.set_pin(pin, adopted).await
+            };
+            match shared.roots.pass(set).await {
+                // It has been deleted meanwhile.
+                Err(Error::NotFound(_)) if stored => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// A root for a DAG that has none; what of it is not here is fetched, and pinned as it comes.
+    async fn adopt(&self, pin: &Pin, options: &PinOptions) -> Result<Root> {
+        let (shared, cid) = (&self.shared, &pin.cid);
+        let local = Source::new(shared.blocks.clone(), Err(OfflineReason::Requested));
+        match sweep::walk_all(&local, cid).await {
+            Err(Error::NotAvailableOffline { .. }) => {
+                if shared.remotes(options.offline).is_ok() {
+                    shared.set_pin(Pin { pending: true, ..pin.clone() }, None).await?;
+                }
+                let source = shared.source(cid.into(), None, options.offline, options.on_fetched.clone());
+                sweep::walk_all(&source, cid).await?;
+            }
+            done => done?,
+        }
+        let root = ReadOptions { offline: options.offline, ..ReadOptions::range(0, Some(0)) };
+        let size = match Codec::of(cid)? {
+            Codec::Raw | Codec::DagPb => match self.reader(cid, root).await {
+                Ok(reader) => reader.size(),
+                Err(Error::Unsupported(_)) => 0,
+                Err(error) => return Err(error),
+            },
+            Codec::DagCbor | Codec::DagJson => 0,
+        };
+        Ok(Root { cid: *cid, filename: None, size, modified: shared.clock.now(), profile: None })
+    }
+
+    /// Takes a pin away; the data stays until something makes room.
+    pub async fn unpin(&self, cid: &Cid) -> Result<()> {
+        let (shared, cid) = (self.shared.clone(), *cid);
+        let unpin = async move {
+            if shared.tier.pin(&cid).await?.is_none() && shared.tier.root(&cid).await?.is_none() {
+                return Err(Error::NotFound((&cid).into()));
+            }
+            let commit = Commit { unpin: vec![cid], durability: shared.options.durability, ..Commit::default() };
+            shared.blocks.commit(commit).await.map(drop)
+        };
+        self.shared.roots.pass(unpin).await
+    }
+
+    /// At most `limit` pins in the order of their CIDs' text, after `after`.
+    pub async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<PinPage> {
+        if !(1..=MAX_PAGE).contains(&limit) {
+            return Err(Error::InvalidArgument(format!("a page of {limit}; allowed are 1 to {MAX_PAGE}")));
+        }
+        self.shared.let_pins_expire().await?;
+        // One more tells whether there is a next page.
+        let mut pins = self.shared.tier.pins(after, limit + 1).await?;
+        let more = pins.len() > limit;
+        pins.truncate(limit);
+        let next = pins.last().filter(|_| more).map(|last| last.cid);
+        Ok(PinPage { pins, next })
+    }
+
+    /// Forgets a stored root, and drops the blocks that only it used. [`Error::Denied`] when it is pinned, unless `force`
+    /// takes the pin away with it.
+    pub async fn delete(&self, cid: &Cid, force: bool) -> Result<()> {
+        let (storage, cid) = (self.clone(), *cid);
+        let delete = async move {
+            storage.shared.let_pins_expire().await?;
+            storage.stat(&cid).await?;
+            if !force && storage.shared.tier.pin(&cid).await?.is_some() {
+                return Err(Error::Denied(format!("{cid} is pinned; unpin it first, or force it")));
+            }
+            sweep::delete(&storage.shared, &cid).await
+        };
+        self.shared.roots.pass(delete).await
+    }
+}
+
+impl Shared {
+    async fn set_pin(&self, pin: Pin, root: Option<Root>) -> Result<()> {
+        let durability = self.options.durability;
+        self.expiry.set(self.expiry.get().min(pin.expires.unwrap_or(u64::MAX)));
+        let commit = Commit { set_roots: root.into_iter().collect(), pin: vec![pin], durability, ..Commit::default() };
+        self.blocks.commit(commit).await.map(drop)
+    }
+
+    /// Takes away the pins whose time is over.
+    pub(super) async fn let_pins_expire(&self) -> Result<()> {
+        let now = self.clock.now();
+        if now < self.expiry.get() {
+            return Ok(());
+        }
+        let (mut next, mut unpin, mut after) = (u64::MAX, Vec::new(), None);
+        loop {
+            let page = self.tier.pins(after.as_ref(), MAX_PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.cid);
+            for pin in page {
+                match pin.expires {
+                    Some(expires) if expires <= now => unpin.push(pin.cid),
+                    Some(expires) => next = next.min(expires),
+                    None => {}
+                }
+            }
+        }
+        if !unpin.is_empty() {
+            let durability = self.options.durability;
+            self.blocks.commit(Commit { unpin, durability, ..Commit::default() }).await?;
+        }
+        self.expiry.set(next);
+        Ok(())
+    }
+}
