@@ -130,7 +130,7 @@ async fn digests_agree() {
 /// Two openers of one database, as two tabs are: each sees what the other writes, and nothing is lost.
 #[wasm_bindgen_test]
 async fn two_openers_see_each_other() {
-    use ipfs_kit_storage::tier::{Commit, Root};
+    use ipfs_kit_storage::tier::{Commit, Pin, Root};
     let name = fresh("two").name;
     let (one, other) = (IdbTier::open(&name).await.unwrap(), IdbTier::open(&name).await.unwrap());
     let blocks = conformance::blocks_of(HashFunction::Sha2_256, (0..40u8).map(|n| vec![n; 100]).collect()).await;

@@ -24,7 +24,7 @@ fn a_pin_says_who_it_is_for_and_until_when() {
             ..PinOptions::default()
         };
         let pin = storage.pin(&cid, options).await.unwrap();
-        assert_eq!(storage.pins(None, 10).await.unwrap().pins, [pin.clone()]);
+        assert_eq!(storage.pins(None, 10).await.unwrap().pins, std::slice::from_ref(&pin));
         assert!(!pin.pending);
         assert!(matches!(storage.delete(&cid, false).await, Err(Error::Denied(_))));
         // Storing it again leaves it its name.

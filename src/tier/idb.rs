@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
-use super::{Commit, Committed, Durability, Held, StoredRoot, Tier, Usage, record::Change, root::RootMap, turn::Turn};
+use super::{
+    Commit, Committed, Durability, Held, Pin, StoredRoot, Tier, Usage, record::Change, root::RootMap, turn::Turn,
+};
 use crate::{
     block::{self, Block, Cid, Key},
     error::{Error, Result},
