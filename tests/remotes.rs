@@ -332,6 +332,10 @@ impl Tier for Stuck {
     async fn pins(&self, after: Option<&Cid>, limit: usize) -> ipfs_kit_storage::Result<Vec<Pin>> {
         self.0.pins(after, limit).await
     }
+    async fn note(&self, name: &str) -> ipfs_kit_storage::Result<Option<Bytes>> {
+        self.0.note(name).await
+    }
+
     async fn usage(&self) -> ipfs_kit_storage::Result<Usage> {
         self.0.usage().await
     }

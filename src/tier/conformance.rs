@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Version;
 
-use super::{Commit, Durability, GroupCommit, Pin, PinKind, Root, StoredRoot, Tier};
+use super::{Amount, Commit, Durability, GroupCommit, Pin, PinKind, Root, StoredRoot, Tier};
 use crate::{
     block::{self, Block, Cid, Codec, Key},
     error::Result,
@@ -36,6 +36,7 @@ pub async fn all<F: Fixture>(fresh: impl Fn(&str) -> F) {
     pages(&fresh("pages")).await;
     pins(&fresh("pins")).await;
     named_pins(&fresh("named")).await;
+    notes(&fresh("notes")).await;
     drops(&fresh("drops")).await;
     quarantine(&fresh("quarantine")).await;
     keys(&fresh("keys")).await;
@@ -233,6 +234,26 @@ async fn named_pins(fixture: &dyn Fixture) {
     assert_eq!(tier.usage().await.unwrap().pinned, 0);
 }
 
+async fn notes(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    let note = |name: &str, value: Option<&'static [u8]>| (name.to_owned(), value.map(Bytes::from_static));
+    let commit = |notes| Commit { notes, ..Commit::default() };
+    assert_eq!(tier.note("one").await.unwrap(), None);
+    tier.commit(commit(vec![note("one", Some(b"1")), note("two", Some(b"2")), note("one", Some(b"\0"))]))
+        .await
+        .unwrap();
+    tier.commit(commit(vec![note("two", None), note("three", Some(b""))])).await.unwrap();
+    let tier = if fixture.persists() {
+        drop(tier);
+        fixture.open().await.unwrap()
+    } else {
+        tier
+    };
+    assert_eq!(tier.note("one").await.unwrap(), Some(Bytes::from_static(b"\0")));
+    assert_eq!(tier.note("two").await.unwrap(), None);
+    assert_eq!(tier.note("three").await.unwrap(), Some(Bytes::new()));
+}
+
 async fn drops(fixture: &dyn Fixture) {
     let tier = fixture.open().await.unwrap();
     let (keep, lose, small) = (block_of("keep").await, block_of("lose").await, block_of("lose also").await);
@@ -240,7 +261,8 @@ async fn drops(fixture: &dyn Fixture) {
     let set_roots = vec![root(keep.cid(), "keep"), root(lose.cid(), "lose")];
     tier.commit(Commit { blocks: all, set_roots, ..Commit::default() }).await.unwrap();
     let drop_blocks = vec![key(&lose), key(&small)];
-    tier.commit(Commit { drop_roots: vec![*lose.cid()], drop_blocks, ..Commit::default() }).await.unwrap();
+    let done = tier.commit(Commit { drop_roots: vec![*lose.cid()], drop_blocks, ..Commit::default() }).await.unwrap();
+    assert_eq!(done.dropped, Amount { blocks: 2, bytes: 13 });
     assert_eq!(tier.has(&[key(&keep), key(&lose), key(&small)]).await.unwrap(), [true, false, false]);
     assert_eq!(get(&tier, &[key(&lose), key(&keep)]).await, [None, Some(keep.bytes().clone())]);
     assert_eq!(tier.root(lose.cid()).await.unwrap(), None);

@@ -10,6 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_util::future::{self, Either};
 
@@ -87,12 +88,13 @@ impl<T: Tier + ?Sized> Queue<T> {
         if group.len() > 1 {
             let mut merged = Commit { durability: Durability::Relaxed, ahead: true, ..Commit::default() };
             group.iter().for_each(|waiting| merged.merge(waiting.commit.clone()));
-            if let Ok(Committed { held, pinned }) = self.commit(merged).await {
+            if let Ok(Committed { held, pinned, dropped }) = self.commit(merged).await {
                 let (mut held, mut pinned) = (held.into_iter(), pinned.into_iter());
                 for Waiting { commit, done } in group {
                     let held = held.by_ref().take(commit.blocks.len()).collect();
                     let pinned = pinned.by_ref().take(commit.set_roots.len()).collect();
-                    let _ = done.send(Ok(Committed { held, pinned }));
+                    // One that drops something is alone.
+                    let _ = done.send(Ok(Committed { held, pinned, dropped }));
                 }
                 return;
             }
@@ -171,6 +173,10 @@ impl<T: Tier + ?Sized + 'static> Tier for GroupCommit<T> {
 
     async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Pin>> {
         self.queue.tier.pins(after, limit).await
+    }
+
+    async fn note(&self, name: &str) -> Result<Option<Bytes>> {
+        self.queue.tier.note(name).await
     }
 
     async fn usage(&self) -> Result<Usage> {
@@ -267,6 +273,10 @@ mod tests {
 
         async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Pin>> {
             self.inner.pins(after, limit).await
+        }
+
+        async fn note(&self, name: &str) -> Result<Option<Bytes>> {
+            self.inner.note(name).await
         }
 
         async fn usage(&self) -> Result<Usage> {

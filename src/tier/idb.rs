@@ -7,11 +7,13 @@
 use std::{cell::RefCell, collections::HashSet, rc::Rc};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::{
-    Commit, Committed, Durability, Held, Pin, StoredRoot, Tier, Usage, record::Change, root::RootMap, turn::Turn,
+    Amount, Commit, Committed, Durability, Held, Pin, StoredRoot, Tier, Usage, record::Change, root::RootMap,
+    turn::Turn,
 };
 use crate::{
     block::{self, Block, Cid, Key},
@@ -70,13 +72,16 @@ impl IdbTier {
     }
 
     /// Writes a change, and follows the log up to it: its own entry, and what others wrote in between. Tells which of the
-    /// blocks were held.
-    async fn write(&self, change: host::Change) -> Result<Vec<u8>> {
+    /// blocks were held, and what was dropped.
+    async fn write(&self, change: host::Change) -> Result<(Vec<u8>, Amount)> {
         let after = self.log.followed.borrow().place;
         let done = host::write(&self.log.database, change, after).await;
         let (entries, present) = done.map_err(|error| failed("cannot write", &error))?;
         self.log.apply(&entries)?;
-        Ok(present)
+        // Its own entry is the last, and says by how much the figures have changed.
+        let own = Array::from(&entries).pop();
+        let fewer = |key: &str| -number(&own, key).min(0.0) as u64;
+        Ok((present, Amount { blocks: fewer("blocks"), bytes: fewer("bytes") }))
     }
 }
 
@@ -104,6 +109,7 @@ impl Log {
             let whole = Change {
                 set_roots: followed.roots.page(None, usize::MAX).into_iter().map(|stored| stored.root).collect(),
                 pin: followed.roots.pins(None, usize::MAX),
+                notes: followed.roots.notes(),
                 ..Change::default()
             };
             let entry = Object::new();
@@ -124,7 +130,7 @@ impl Log {
 impl Followed {
     fn apply(&mut self, entry: &JsValue) -> Result<()> {
         let get = |key: &str| Reflect::get(entry, &key.into()).unwrap_or_default();
-        let number = |key: &str| get(key).as_f64().unwrap_or_default();
+        let number = |key: &str| number(entry, key);
         if number("place") <= self.place {
             return Ok(()); // read by somebody else in the meantime
         }
@@ -132,8 +138,9 @@ impl Followed {
             *self = Followed { entries: self.entries, ..Followed::default() };
         }
         if let Ok(record) = get("record").dyn_into::<Uint8Array>() {
-            let Change { set_roots, drop_roots, pin, unpin, .. } = Change::decode(&record.to_vec())?;
+            let Change { set_roots, drop_roots, pin, unpin, notes, .. } = Change::decode(&record.to_vec())?;
             self.roots.apply(set_roots, &drop_roots, pin, &unpin);
+            self.roots.set_notes(notes);
         }
         self.place = number("place");
         self.entries += 1;
@@ -142,6 +149,10 @@ impl Followed {
         self.quarantined += number("quarantined");
         Ok(())
     }
+}
+
+fn number(entry: &JsValue, key: &str) -> f64 {
+    Reflect::get(entry, &key.into()).unwrap_or_default().as_f64().unwrap_or_default()
 }
 
 fn set(object: &Object, key: &str, value: &JsValue) -> Result<()> {
@@ -198,6 +209,7 @@ impl Tier for IdbTier {
     async fn commit(&self, commit: Commit) -> Result<Committed> {
         let (strict, ahead) = (commit.durability == Durability::Strict, commit.ahead);
         let drops = commit.drop_blocks.iter().map(bytes_of).collect();
+        let only_drops = commit.blocks.is_empty() && commit.quarantine.is_empty();
         let aside = commit.quarantine.iter().map(|(key, _)| bytes_of(key)).collect();
         let places = commit.quarantine.iter().map(|(_, place)| *place as f64).collect();
         let (blocks, change) = commit.split(Vec::new());
@@ -218,7 +230,7 @@ impl Tier for IdbTier {
         }
         let values = host::spans(&spans);
         let written = self.write(host::Change { keys, values, drops, aside, places, record, strict, ahead }).await;
-        let present = written.map_err(|error| match error {
+        let (present, dropped) = written.map_err(|error| match error {
             Error::QuotaExceeded { .. } => {
                 Error::QuotaExceeded { needed: blocks.iter().map(|block| block.bytes().len() as u64).sum(), limit: 0 }
             }
@@ -231,6 +243,7 @@ impl Tier for IdbTier {
         Ok(Committed {
             held: blocks.iter().map(held).collect(),
             pinned: change.set_roots.iter().map(|root| followed.roots.is_pinned(&root.cid)).collect(),
+            dropped: if only_drops { dropped } else { Amount::default() },
         })
     }
 
@@ -252,6 +265,11 @@ impl Tier for IdbTier {
     async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Pin>> {
         self.follow().await?;
         Ok(self.log.followed.borrow().roots.pins(after, limit))
+    }
+
+    async fn note(&self, name: &str) -> Result<Option<Bytes>> {
+        self.follow().await?;
+        Ok(self.log.followed.borrow().roots.note(name))
     }
 
     async fn usage(&self) -> Result<Usage> {

@@ -3,10 +3,9 @@
 use std::{cell::RefCell, collections::HashMap};
 
 use async_trait::async_trait;
-#[cfg(any(test, feature = "testing"))]
 use bytes::Bytes;
 
-use super::{Commit, Committed, Held, Pin, Place, StoredRoot, Tier, Usage, root::RootMap};
+use super::{Amount, Commit, Committed, Held, Pin, Place, StoredRoot, Tier, Usage, root::RootMap};
 use crate::{
     block::{self, Cid, Key},
     error::Result,
@@ -49,9 +48,10 @@ impl State {
         self.blocks.contains_key(key)
     }
 
-    fn take_out(&mut self, key: &Key) {
+    fn take_out(&mut self, key: &Key, dropped: &mut Amount) {
         if let Some(held) = self.blocks.remove(key) {
             self.bytes -= held.bytes.len() as u64;
+            dropped.count(held.bytes.len() as u64);
         }
     }
 }
@@ -83,12 +83,13 @@ impl Tier for MemoryTier {
 
     async fn commit(&self, commit: Commit) -> Result<Committed> {
         let mut state = self.state.borrow_mut();
+        let mut dropped = Amount::default();
         for key in commit.drop_blocks {
-            state.take_out(&key);
+            state.take_out(&key, &mut dropped);
         }
         for (key, place) in commit.quarantine {
             if state.blocks.get(&key).is_some_and(|held| held.place == place) {
-                state.take_out(&key);
+                state.take_out(&key, &mut Amount::default());
                 state.quarantined += 1;
             }
         }
@@ -102,7 +103,8 @@ impl Tier for MemoryTier {
             state.blocks.insert(key, held);
         }
         let pinned = state.roots.apply(commit.set_roots, &commit.drop_roots, commit.pin, &commit.unpin);
-        Ok(Committed { held, pinned })
+        state.roots.set_notes(commit.notes);
+        Ok(Committed { held, pinned, dropped })
     }
 
     async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>> {
@@ -119,6 +121,10 @@ impl Tier for MemoryTier {
 
     async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Pin>> {
         Ok(self.state.borrow().roots.pins(after, limit))
+    }
+
+    async fn note(&self, name: &str) -> Result<Option<Bytes>> {
+        Ok(self.state.borrow().roots.note(name))
     }
 
     async fn usage(&self) -> Result<Usage> {

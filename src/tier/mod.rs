@@ -58,6 +58,8 @@ pub struct Commit {
     /// Copies of blocks found corrupt: they are set aside, and the blocks are not there any more until they are put
     /// again. A copy that has been replaced since is let alone.
     pub quarantine: Vec<(Key, Place)>,
+    /// Small values to keep under a name, or to forget.
+    pub notes: Vec<(String, Option<Bytes>)>,
     /// What it must survive.
     pub durability: Durability,
     /// Its blocks are written ahead of the commit that will make them reachable: only that one must have this durability,
@@ -84,6 +86,30 @@ pub struct Committed {
     pub held: Vec<bool>,
     /// Of each root set, whether it is pinned now, by this commit or an earlier one.
     pub pinned: Vec<bool>,
+    /// What it dropped, if it did nothing else to blocks.
+    pub dropped: Amount,
+}
+
+/// Some blocks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// How many.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Amount {
+    /// Adds others.
+    pub fn add(&mut self, other: Amount) {
+        self.blocks += other.blocks;
+        self.bytes += other.bytes;
+    }
+
+    /// Adds one of this length.
+    pub fn count(&mut self, bytes: u64) {
+        self.add(Amount { blocks: 1, bytes });
+    }
 }
 
 impl Commit {
@@ -101,14 +127,15 @@ impl Commit {
         self.unpin.extend(later.unpin);
         self.drop_blocks.extend(later.drop_blocks);
         self.quarantine.extend(later.quarantine);
+        self.notes.extend(later.notes);
         self.durability = self.durability.max(later.durability);
         self.ahead &= later.ahead;
     }
 
     /// Its blocks, and what it says besides. Of the copies to set aside, those given are.
     fn split(self, quarantine: Vec<Key>) -> (Vec<Block>, Change) {
-        let Commit { blocks, set_roots, drop_roots, pin, unpin, drop_blocks, .. } = self;
-        (blocks, Change { set_roots, drop_roots, pin, unpin, drop_blocks, quarantine })
+        let Commit { blocks, set_roots, drop_roots, pin, unpin, drop_blocks, notes, .. } = self;
+        (blocks, Change { set_roots, drop_roots, pin, unpin, drop_blocks, quarantine, notes })
     }
 
     /// Whether two commits can be merged without one undoing the other.
@@ -174,6 +201,9 @@ pub trait Tier {
 
     /// At most `limit` pins in the order of their CIDs' text, after `after`.
     async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Pin>>;
+
+    /// The value noted under this name.
+    async fn note(&self, name: &str) -> Result<Option<Bytes>>;
 
     /// What it holds.
     async fn usage(&self) -> Result<Usage>;

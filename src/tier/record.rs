@@ -1,5 +1,6 @@
 //! What a commit says besides its blocks, as bytes: of roots, pins, and blocks that go.
 
+use bytes::Bytes;
 use minicbor::{Decode, Encode, bytes::ByteVec};
 
 use super::{Pin, Root};
@@ -26,6 +27,8 @@ struct Record {
     unpin: Vec<ByteVec>,
     #[n(6)]
     pin: Option<Vec<ByteVec>>,
+    #[n(7)]
+    notes: Option<Vec<(String, Option<ByteVec>)>>,
 }
 
 /// What a commit says besides its blocks; see [`super::Commit`].
@@ -37,14 +40,15 @@ pub struct Change {
     pub unpin: Vec<Cid>,
     pub drop_blocks: Vec<Key>,
     pub quarantine: Vec<Key>,
+    pub notes: Vec<(String, Option<Bytes>)>,
 }
 
 impl Change {
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
-        let Change { set_roots, drop_roots, pin, unpin, drop_blocks, quarantine } = self;
+        let Change { set_roots, drop_roots, pin, unpin, drop_blocks, quarantine, notes } = self;
         let cids = drop_roots.is_empty() && pin.is_empty() && unpin.is_empty();
-        set_roots.is_empty() && cids && drop_blocks.is_empty() && quarantine.is_empty()
+        set_roots.is_empty() && cids && drop_blocks.is_empty() && quarantine.is_empty() && notes.is_empty()
     }
 
     /// Its bytes.
@@ -59,6 +63,7 @@ impl Change {
             unpin: cids(&self.unpin),
             drop_blocks: keys(&self.drop_blocks),
             quarantine: keys(&self.quarantine),
+            notes: (!self.notes.is_empty()).then(|| self.notes.iter().map(note_record).collect()),
         };
         // Writing to memory cannot fail.
         minicbor::to_vec(record).unwrap_or_default()
@@ -85,6 +90,15 @@ impl Change {
             unpin: cids(&record.unpin)?,
             drop_blocks: keys(&record.drop_blocks)?,
             quarantine: keys(&record.quarantine)?,
+            notes: record.notes.into_iter().flatten().map(|(name, value)| (name, value.map(bytes_of))).collect(),
         })
     }
+}
+
+fn note_record((name, value): &(String, Option<Bytes>)) -> (String, Option<ByteVec>) {
+    (name.clone(), value.as_ref().map(|value| value.to_vec().into()))
+}
+
+fn bytes_of(value: ByteVec) -> Bytes {
+    Vec::from(value).into()
 }

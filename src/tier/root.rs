@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
+use bytes::Bytes;
 use minicbor::{CborLen, Decode, Encode};
 
 use super::{Pin, PinKind};
@@ -84,12 +85,13 @@ impl Root {
     }
 }
 
-/// Roots and pins in memory, in the order of the CIDs' text.
+/// Roots and pins in memory, in the order of the CIDs' text, and notes.
 #[derive(Debug, Default)]
 pub(super) struct RootMap {
     entries: BTreeMap<String, Entry>,
     roots: u64,
     pins: u64,
+    notes: BTreeMap<String, Bytes>,
 }
 
 #[derive(Debug, Default)]
@@ -138,6 +140,24 @@ impl RootMap {
 
     pub fn pins(&self, after: Option<&Cid>, limit: usize) -> Vec<Pin> {
         self.after(after).filter_map(|entry| entry.pin.clone()).take(limit).collect()
+    }
+
+    pub fn set_notes(&mut self, notes: Vec<(String, Option<Bytes>)>) {
+        for (name, value) in notes {
+            match value {
+                Some(value) => self.notes.insert(name, value),
+                None => self.notes.remove(&name),
+            };
+        }
+    }
+
+    pub fn note(&self, name: &str) -> Option<Bytes> {
+        self.notes.get(name).cloned()
+    }
+
+    /// All of them, as they are set.
+    pub fn notes(&self) -> Vec<(String, Option<Bytes>)> {
+        self.notes.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect()
     }
 
     pub fn len(&self) -> u64 {

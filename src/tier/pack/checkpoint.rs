@@ -63,6 +63,8 @@ struct Head {
     quarantined: u64,
     #[n(7)]
     pins: Option<Vec<ByteVec>>,
+    #[n(8)]
+    notes: Option<Vec<(String, ByteVec)>>,
 }
 
 /// Reads the newest whole checkpoint; an empty one if there is none.
@@ -115,6 +117,8 @@ fn parse(bytes: &[u8]) -> Option<Checkpoint> {
     }
     let mut roots = RootMap::default();
     roots.apply(set, &[], pins, &[]);
+    let note = |(name, value): (String, ByteVec)| (name, Some(Vec::from(value).into()));
+    roots.set_notes(head.notes.into_iter().flatten().map(note).collect());
     Some(Checkpoint {
         generation: head.generation,
         position: Position { segment: head.segment, offset: head.offset },
@@ -141,6 +145,9 @@ pub fn encode(
         bare_pins: Vec::new(),
         pins: Some(roots.pins(None, usize::MAX).iter().map(|pin| pin.encode().into()).collect()),
         quarantined,
+        notes: Some(
+            roots.notes().into_iter().filter_map(|(name, value)| Some((name, value?.to_vec().into()))).collect(),
+        ),
     };
     // Writing to memory cannot fail.
     let head = minicbor::to_vec(&head).unwrap_or_default();

@@ -26,7 +26,8 @@ use self::{
     table::{Entry, Table},
 };
 use super::{
-    Commit, Committed, Durability, Held, Pin, Place, Recovery, StoredRoot, Tier, Usage, record::Change, root::RootMap,
+    Amount, Commit, Committed, Durability, Held, Pin, Place, Recovery, StoredRoot, Tier, Usage, record::Change,
+    root::RootMap,
 };
 use crate::{
     block::{self, Block, Cid, Key},
@@ -201,16 +202,25 @@ impl PackTier {
         Ok(())
     }
 
-    /// Applies what a commit record says, and tells which of the roots it sets are pinned now.
-    async fn apply(&self, change: Change) -> Result<Vec<bool>> {
-        for key in change.drop_blocks.iter().chain(&change.quarantine) {
+    /// Applies what a commit record says, and tells which of the roots it sets are pinned now, and what is dropped.
+    async fn apply(&self, change: Change) -> Result<(Vec<bool>, Amount)> {
+        let mut dropped = Amount::default();
+        for key in &change.drop_blocks {
+            if let Some(entry) = self.find(key).await? {
+                self.state.borrow_mut().take_out(entry);
+                dropped.count(u64::from(entry.length));
+            }
+        }
+        for key in &change.quarantine {
             if let Some(entry) = self.find(key).await? {
                 self.state.borrow_mut().take_out(entry);
             }
         }
         let mut state = self.state.borrow_mut();
         state.quarantined += change.quarantine.len() as u64;
-        Ok(state.roots.apply(change.set_roots, &change.drop_roots, change.pin, &change.unpin))
+        let pinned = state.roots.apply(change.set_roots, &change.drop_roots, change.pin, &change.unpin);
+        state.roots.set_notes(change.notes);
+        Ok((pinned, dropped))
     }
 
     /// The entry of a block, its key confirmed on disk.
@@ -436,7 +446,7 @@ impl Tier for PackTier {
             }
         };
         // Should this fail, what is on disk and what is in memory differ.
-        let pinned = self.apply(change).await.inspect_err(|error| self.give_up(error))?;
+        let (pinned, dropped) = self.apply(change).await.inspect_err(|error| self.give_up(error))?;
         {
             let mut state = self.state.borrow_mut();
             appended.iter().for_each(|block| state.add(block));
@@ -449,7 +459,7 @@ impl Tier for PackTier {
             // The commit stands without it; a checkpoint that fails is tried again with the next commit.
             let _ = self.checkpoint().await;
         }
-        Ok(Committed { held, pinned })
+        Ok(Committed { held, pinned, dropped })
     }
 
     async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>> {
@@ -466,6 +476,10 @@ impl Tier for PackTier {
 
     async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Pin>> {
         Ok(self.state.borrow().roots.pins(after, limit))
+    }
+
+    async fn note(&self, name: &str) -> Result<Option<Bytes>> {
+        Ok(self.state.borrow().roots.note(name))
     }
 
     async fn usage(&self) -> Result<Usage> {
