@@ -9,6 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::{join, join_all, poll_immediate};
 use ipfs_kit_storage::{
     Result,
     bindings::browser::remote::remotes,
@@ -18,7 +19,7 @@ use ipfs_kit_storage::{
         HttpConnector,
         conformance::{self as remote_conformance, Fixture, Offers, Unknown},
     },
-    tier::{IdbTier, MemoryTier, Tier, conformance},
+    tier::{Guard, IdbTier, MemoryTier, Tier, conformance},
 };
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -156,4 +157,143 @@ async fn two_openers_see_each_other() {
     assert_eq!(other.roots(None, 100).await.unwrap(), one.roots(None, 100).await.unwrap());
     let third = IdbTier::open(&name).await.unwrap();
     assert_eq!(third.usage().await.unwrap(), usage);
+}
+
+#[wasm_bindgen(inline_js = "
+    export const pause = () => new Promise((resolve) => setTimeout(resolve, 5));
+    export const withoutLocks = (without) => {
+        if (without) Object.defineProperty(navigator, 'locks', { value: undefined, configurable: true });
+        else delete navigator.locks;
+    };
+")]
+extern "C" {
+    async fn pause();
+
+    #[wasm_bindgen(js_name = withoutLocks)]
+    fn without_locks(without: bool);
+}
+
+/// The right to drop blocks, which others are about to give back.
+async fn alone(tier: &IdbTier) -> Guard {
+    loop {
+        if let Some(guard) = tier.alone().await.unwrap() {
+            return guard;
+        }
+        pause().await;
+    }
+}
+
+/// Nobody is alone, whenever one asks.
+async fn never_alone(tier: &IdbTier) {
+    for _ in 0..10 {
+        assert!(tier.alone().await.unwrap().is_none());
+        pause().await;
+    }
+}
+
+async fn openers<const N: usize>(case: &str) -> [IdbTier; N] {
+    let name = fresh(case).name;
+    let mut openers = Vec::new();
+    for _ in 0..N {
+        openers.push(IdbTier::open(&name).await.unwrap());
+    }
+    openers.try_into().ok().unwrap()
+}
+
+#[wasm_bindgen_test]
+async fn nobody_drops_blocks_while_another_is_under_way() {
+    let [one, other, third] = openers("under-way").await;
+    let first = one.enter().await.unwrap();
+    let second = one.enter().await.unwrap();
+    never_alone(&other).await;
+    drop(first);
+    never_alone(&other).await;
+    // Two do not exclude one another, and one that was refused is as protected as before.
+    let others = other.enter().await.unwrap();
+    never_alone(&one).await;
+    never_alone(&other).await;
+    drop(others);
+    never_alone(&other).await;
+    drop(second);
+    let guard = alone(&other).await;
+    never_alone(&third).await;
+    drop(guard);
+    drop(alone(&third).await);
+}
+
+#[wasm_bindgen_test]
+async fn what_is_under_way_in_the_same_opening_is_its_own_affair() {
+    let [one, other] = openers("own").await;
+    let under_way = one.enter().await.unwrap();
+    let sweep = alone(&one).await;
+    let again = alone(&one).await;
+    let later = one.enter().await.unwrap();
+    drop(under_way);
+    drop(sweep);
+    // The second sweep goes on: who begins elsewhere waits for it.
+    let mut begins = other.enter();
+    for _ in 0..10 {
+        assert!(poll_immediate(&mut begins).await.is_none());
+        pause().await;
+    }
+    drop(again);
+    let begun = begins.await.unwrap();
+    drop(begun);
+    // What began during the sweep is protected at its end, without a gap.
+    never_alone(&other).await;
+    drop(later);
+    drop(alone(&other).await);
+}
+
+#[wasm_bindgen_test]
+async fn at_the_end_of_a_sweep_there_is_no_gap() {
+    let [one, other] = openers("gap").await;
+    let _under_way = one.enter().await.unwrap();
+    for _ in 0..20 {
+        let sweep = alone(&one).await;
+        let (asked, _) = join(async { join_all((0..20).map(|_| other.alone())).await }, async { drop(sweep) }).await;
+        assert!(asked.into_iter().all(|guard| guard.unwrap().is_none()));
+        // The same when it is refused.
+        let _others = other.enter().await.unwrap();
+        assert!(one.alone().await.unwrap().is_none());
+    }
+}
+
+#[wasm_bindgen_test]
+async fn who_does_not_wait_for_the_guard_holds_nothing() {
+    let [one, other, third] = openers("cancelled").await;
+    let sweep = alone(&one).await;
+    assert!(poll_immediate(other.enter()).await.is_none());
+    assert!(poll_immediate(third.alone()).await.is_none());
+    drop(sweep);
+    assert!(poll_immediate(third.alone()).await.is_none());
+    drop(alone(&one).await);
+    drop(alone(&other).await);
+    drop(alone(&third).await);
+}
+
+#[wasm_bindgen_test]
+async fn closing_gives_everything_back() {
+    let [one, other, third] = openers("closing").await;
+    let _under_way = one.enter().await.unwrap();
+    let _sweep = alone(&one).await;
+    one.close();
+    let sweep = alone(&other).await;
+    let _late = one.enter().await.unwrap();
+    assert!(one.alone().await.unwrap().is_none());
+    drop(sweep);
+    let _others = other.enter().await.unwrap();
+    other.close();
+    drop(alone(&third).await);
+}
+
+#[wasm_bindgen_test]
+async fn nothing_is_dropped_where_there_are_no_locks() {
+    let [one, other] = openers("no-locks").await;
+    without_locks(true);
+    let begun = one.enter().await.is_ok();
+    let refused = [one.alone().await.unwrap().is_none(), other.alone().await.unwrap().is_none()];
+    without_locks(false);
+    assert_eq!((begun, refused), (true, [true, true]));
+    drop(alone(&other).await);
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_util::future::{self, Either};
 
-use super::{Commit, Committed, Durability, Held, Pin, Recovery, StoredRoot, Tier, Usage, turn::Turn};
+use super::{Commit, Committed, Durability, Guard, Held, Pin, Recovery, StoredRoot, Tier, Usage, turn::Turn};
 use crate::{
     block::{self, Cid, Key},
     error::{Error, Result},
@@ -194,6 +194,14 @@ impl<T: Tier + ?Sized + 'static> Tier for GroupCommit<T> {
         flush.await
     }
 
+    async fn enter(&self) -> Result<Guard> {
+        self.queue.tier.enter().await
+    }
+
+    async fn alone(&self) -> Result<Option<Guard>> {
+        self.queue.tier.alone().await
+    }
+
     fn recovery(&self) -> Recovery {
         self.queue.tier.recovery()
     }
@@ -221,6 +229,7 @@ mod tests {
         inner: MemoryTier,
         lock: futures_util::lock::Mutex<()>,
         commits: Cell<usize>,
+        entered: Rc<Cell<usize>>,
     }
 
     async fn turn() {
@@ -287,6 +296,16 @@ mod tests {
             let _writing = self.lock.lock().await;
             self.inner.flush().await
         }
+
+        async fn enter(&self) -> Result<Guard> {
+            let (entered, left) = (self.entered.clone(), self.entered.clone());
+            entered.set(entered.get() + 1);
+            Ok(Guard::new(move || left.set(left.get() - 1)))
+        }
+
+        async fn alone(&self) -> Result<Option<Guard>> {
+            Ok((self.entered.get() == 0).then(Guard::default))
+        }
     }
 
     async fn adding(text: &'static str) -> Commit {
@@ -308,6 +327,20 @@ mod tests {
             group.flush().await.unwrap();
             assert_eq!(group.usage().await.unwrap().blocks, 3);
             stalled.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn who_shares_the_medium_is_asked() {
+        block_on(async {
+            let slow = Rc::new(Slow::default());
+            let group = GroupCommit::new(slow.clone());
+            let guard = group.enter().await.unwrap();
+            assert_eq!(slow.entered.get(), 1);
+            assert!(group.alone().await.unwrap().is_none());
+            drop(guard);
+            assert_eq!(slow.entered.get(), 0);
+            assert!(group.alone().await.unwrap().is_some());
         });
     }
 

@@ -12,7 +12,7 @@ use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::{
-    Amount, Commit, Committed, Durability, Held, Pin, StoredRoot, Tier, Usage, record::Change, root::RootMap,
+    Amount, Commit, Committed, Durability, Guard, Held, Pin, StoredRoot, Tier, Usage, record::Change, root::RootMap,
     turn::Turn,
 };
 use crate::{
@@ -28,6 +28,7 @@ const COMPACT_ENTRIES: u64 = 512;
 pub struct IdbTier {
     log: Rc<Log>,
     reading: Turn<Result<()>>,
+    locks: host::Locks,
 }
 
 struct Log {
@@ -51,14 +52,15 @@ impl IdbTier {
     /// Opens the database of this name, or makes it.
     pub async fn open(name: &str) -> Result<Self> {
         let database = host::open_database(name).await.map_err(|error| failed("cannot open the database", &error))?;
-        let tier = IdbTier { log: Rc::new(Log { database, followed: RefCell::default() }), reading: Turn::default() };
+        let log = Rc::new(Log { database, followed: RefCell::default() });
+        let tier = IdbTier { log, reading: Turn::default(), locks: host::Locks::new(name) };
         tier.follow().await?;
         Ok(tier)
     }
 
     /// Closes the database; no call works after it.
     pub fn close(&self) {
-        host::close_database(&self.log.database);
+        host::close_database(&self.log.database, &self.locks);
     }
 
     /// Reads what was written to the log since the last time, here or in another tab.
@@ -287,5 +289,20 @@ impl Tier for IdbTier {
     /// A commit that changes nothing, with strict durability: the browser syncs what was written before with it.
     async fn flush(&self) -> Result<()> {
         self.write(host::Change { strict: true, ..host::Change::default() }).await.map(drop)
+    }
+
+    async fn enter(&self) -> Result<Guard> {
+        // The guard is there before the lock: who stops waiting for it gives it back.
+        let locks = self.locks.clone();
+        let guard = Guard::new(move || locks.leave());
+        self.locks.enter().await.map_err(|error| failed("cannot lock", &error))?;
+        Ok(guard)
+    }
+
+    async fn alone(&self) -> Result<Option<Guard>> {
+        let locks = self.locks.clone();
+        let guard = Guard::new(move || locks.ended());
+        let alone = self.locks.alone().await.map_err(|error| failed("cannot lock", &error))?;
+        Ok(alone.is_truthy().then_some(guard))
     }
 }

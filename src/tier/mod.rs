@@ -4,6 +4,7 @@
 #[doc(hidden)]
 pub mod conformance;
 mod group;
+mod guard;
 #[cfg(feature = "browser")]
 mod idb;
 mod memory;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use group::GroupCommit;
+pub use guard::Guard;
 #[cfg(feature = "browser")]
 pub use idb::IdbTier;
 pub use memory::MemoryTier;
@@ -210,6 +212,20 @@ pub trait Tier {
 
     /// Makes everything committed before survive a power cut.
     async fn flush(&self) -> Result<()>;
+
+    /// Says that something is under way here that relies on blocks which no root reaches yet. As long as the guard lives,
+    /// nobody else who has the medium open gets the right to drop blocks; where one has it now, this waits for its end.
+    /// Tiers with one owner have nobody else.
+    async fn enter(&self) -> Result<Guard> {
+        Ok(Guard::default())
+    }
+
+    /// The right to drop blocks; none if something is under way at somebody else's who has the medium open, or if nobody
+    /// can tell. What is under way here does not count: who asks knows of it. Others wait in [`Tier::enter`] for the end of
+    /// the guard, so it is for bounded work; and what they have made reachable before is seen only after it was given.
+    async fn alone(&self) -> Result<Option<Guard>> {
+        Ok(Some(Guard::default()))
+    }
 
     /// What opening it had to mend.
     fn recovery(&self) -> Recovery {

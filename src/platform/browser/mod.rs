@@ -1,4 +1,4 @@
-//! The browser's home: its clock, WebCrypto and IndexedDB. The two JavaScript modules beside this file speak to the
+//! The browser's home: its clock, WebCrypto, IndexedDB and Web Locks. The JavaScript modules beside this file speak to the
 //! browser in its own terms; what crosses to them is a call for each transaction or batch, not for each request.
 
 pub(crate) mod buffers;
@@ -75,7 +75,7 @@ extern "C" {
     pub(crate) async fn open_database(name: &str) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(js_name = closeDatabase)]
-    pub(crate) fn close_database(database: &JsValue);
+    pub(crate) fn close_database(database: &JsValue, locks: &Locks);
 
     #[wasm_bindgen(catch, js_name = readBlocks)]
     pub(crate) async fn read_blocks(database: &JsValue, keys: Array) -> Result<JsValue, JsValue>;
@@ -107,6 +107,27 @@ extern "C" {
         blobs: bool,
         after: f64,
     ) -> Result<JsValue, JsValue>;
+}
+
+#[wasm_bindgen(module = "/src/platform/browser/locks.js")]
+extern "C" {
+    #[derive(Clone)]
+    pub(crate) type Locks;
+
+    #[wasm_bindgen(constructor)]
+    pub(crate) fn new(name: &str) -> Locks;
+
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn enter(this: &Locks) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn leave(this: &Locks);
+
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn alone(this: &Locks) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn ended(this: &Locks);
 }
 
 /// What a commit changes, as `indexeddb.js` takes it.
