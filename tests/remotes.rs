@@ -310,6 +310,10 @@ impl Tier for Stuck {
         self.0.has(keys).await
     }
 
+    async fn lengths(&self, keys: &[block::Key]) -> ipfs_kit_storage::Result<Vec<Option<u64>>> {
+        self.0.lengths(keys).await
+    }
+
     async fn keys(&self, after: Option<&block::Key>, limit: usize) -> ipfs_kit_storage::Result<Vec<block::Key>> {
         self.0.keys(after, limit).await
     }

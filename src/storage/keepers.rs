@@ -18,6 +18,13 @@ pub struct Keeper {
     pub pending: bool,
 }
 
+impl Keeper {
+    /// A pin.
+    pub fn of(pin: &Pin) -> Self {
+        Keeper { cid: pin.cid, recursive: pin.kind == PinKind::Recursive, pending: pin.pending }
+    }
+}
+
 /// All of them, by pages.
 #[derive(Default)]
 pub struct Keepers {
@@ -43,9 +50,9 @@ impl Keepers {
             let Some(last) = page.last() else { return Ok(Vec::new()) };
             self.pin = Some(last.cid);
             let mut keepers = Vec::new();
-            for Pin { cid, kind, pending, .. } in page {
-                if shared.tier.root(&cid).await?.is_none() {
-                    keepers.push(Keeper { cid, recursive: kind == PinKind::Recursive, pending });
+            for pin in page {
+                if shared.tier.root(&pin.cid).await?.is_none() {
+                    keepers.push(Keeper::of(&pin));
                 }
             }
             if !keepers.is_empty() {

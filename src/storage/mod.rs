@@ -3,6 +3,7 @@
 mod blocks;
 mod blockstore;
 mod cache;
+mod count;
 mod fetch;
 mod gate;
 mod keepers;

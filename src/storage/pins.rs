@@ -2,13 +2,14 @@
 
 use super::{
     MAX_PAGE, PinOptions, ReadOptions, Shared, Storage,
+    count::count,
     fetch::{Session, Source},
     sweep,
 };
 use crate::{
     block::{Cid, Codec},
     error::{Error, OfflineReason, Result},
-    tier::{Commit, Pin, PinKind, Root},
+    tier::{Commit, Durability, Pin, PinKind, Root},
 };
 
 /// A part of a list of pins.
@@ -24,21 +25,21 @@ impl Storage {
     /// Pins a DAG, or one block: nothing of it is deleted, evicted or collected. What is not held is fetched; until all of
     /// it is here the pin is pending, and goes on when this is called again. A DAG that is no stored root becomes one.
     ///
-    /// An earlier pin of the same CID is replaced.
+    /// An earlier pin of the same CID is replaced. The new one is returned, with its size.
     pub async fn pin(&self, cid: &Cid, options: PinOptions) -> Result<Pin> {
         let shared = &self.shared;
-        let pin = options.pin(cid, shared.clock.now())?;
+        let mut pin = options.pin(cid, shared.clock.now())?;
         // Until it is pinned nothing may sweep what of it is held. Others may delete and pin while it is fetched.
         let open = sweep::enter(shared).await;
         match pin.kind {
-            PinKind::Direct => self.pin_block(&pin, &options).await?,
-            PinKind::Recursive => self.pin_all(&pin, &options).await?,
+            PinKind::Direct => self.pin_block(&mut pin, &options).await?,
+            PinKind::Recursive => self.pin_all(&mut pin, &options).await?,
         }
         sweep::leave(open).await;
         Ok(pin)
     }
 
-    async fn pin_block(&self, pin: &Pin, options: &PinOptions) -> Result<()> {
+    async fn pin_block(&self, pin: &mut Pin, options: &PinOptions) -> Result<()> {
         let shared = &self.shared;
         let session = shared.remotes(options.offline).map(|remotes| {
             let session = Session::of_block(shared.clone(), remotes, pin.cid);
@@ -46,6 +47,7 @@ impl Storage {
             session.into()
         });
         Source::new(shared.blocks.clone(), session).ensure(&[pin.cid]).await?;
+        shared.measure(pin).await?;
         let (shared, pin) = (shared.clone(), pin.clone());
         let set = async move {
             if shared.tier.pin(&pin.cid).await?.is_some_and(|earlier| earlier.kind == PinKind::Recursive) {
@@ -59,11 +61,12 @@ impl Storage {
         self.shared.roots.pass(set).await
     }
 
-    async fn pin_all(&self, pin: &Pin, options: &PinOptions) -> Result<()> {
+    async fn pin_all(&self, pin: &mut Pin, options: &PinOptions) -> Result<()> {
         let shared = &self.shared;
         loop {
             let stored = shared.tier.root(&pin.cid).await?.is_some();
             let adopted = if stored { None } else { Some(self.adopt(pin, options).await?) };
+            shared.measure(pin).await?;
             let (storage, pin) = (self.clone(), pin.clone());
             let set = async move {
                 if stored {
@@ -118,7 +121,8 @@ impl Storage {
         self.shared.roots.pass(unpin).await
     }
 
-    /// At most `limit` pins in the order of their CIDs' text, after `after`.
+    /// At most `limit` pins in the order of their CIDs' text, after `after`. One whose size nobody has counted yet is counted
+    /// now; the size of a pending one is that of what is here.
     pub async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<PinPage> {
         if !(1..=MAX_PAGE).contains(&limit) {
             return Err(Error::InvalidArgument(format!("a page of {limit}; allowed are 1 to {MAX_PAGE}")));
@@ -129,7 +133,36 @@ impl Storage {
         let more = pins.len() > limit;
         pins.truncate(limit);
         let next = pins.last().filter(|_| more).map(|last| last.cid);
+        self.count_new(&mut pins).await?;
         Ok(PinPage { pins, next })
+    }
+
+    /// Counts pins that have no size yet, and keeps what will not change any more.
+    async fn count_new(&self, pins: &mut [Pin]) -> Result<()> {
+        let uncounted: Vec<Pin> = pins.iter().filter(|pin| pin.size.is_none()).cloned().collect();
+        let counts = count(&self.shared, &uncounted).await?;
+        for (pin, count) in pins.iter_mut().filter(|pin| pin.size.is_none()).zip(&counts) {
+            pin.size = Some(count.size());
+        }
+        let counted = uncounted.into_iter().zip(counts).filter_map(|(pin, count)| Some((pin, count.whole()?)));
+        let counted: Vec<(Pin, (u64, u64))> = counted.collect();
+        if counted.is_empty() {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let keep = async move {
+            let mut commit = Commit { durability: Durability::Relaxed, ..Commit::default() };
+            for (pin, size) in counted {
+                // It may have been taken away meanwhile, or replaced.
+                if shared.tier.pin(&pin.cid).await?.as_ref() == Some(&pin) {
+                    commit.pin.push(Pin { size: Some(size), ..pin });
+                }
+            }
+            if commit.pin.is_empty() { Ok(()) } else { shared.blocks.commit(commit).await.map(drop) }
+        };
+        // If this fails they are counted again the next time.
+        let _ = self.shared.roots.pass(keep).await;
+        Ok(())
     }
 
     /// Forgets a stored root, and drops the blocks that only it used. [`Error::Denied`] when it is pinned, unless `force`
@@ -149,6 +182,12 @@ impl Storage {
 }
 
 impl Shared {
+    /// Notes the size of a pin that is about to be set.
+    async fn measure(&self, pin: &mut Pin) -> Result<()> {
+        pin.size = count(self, std::slice::from_ref(pin)).await?.first().and_then(|count| count.whole());
+        Ok(())
+    }
+
     async fn set_pin(&self, pin: Pin, root: Option<Root>) -> Result<()> {
         let durability = self.options.durability;
         self.expiry.set(self.expiry.get().min(pin.expires.unwrap_or(u64::MAX)));

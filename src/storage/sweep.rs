@@ -217,7 +217,7 @@ pub async fn leave(open: Open) {
 }
 
 /// Visits what of it is held. Tells whether all that it needs is known: what is still to come of a pin is not needed yet.
-async fn visit(shared: &Shared, keeper: &Keeper, visit: &mut dyn FnMut(&Cid)) -> Result<bool> {
+pub async fn visit(shared: &Shared, keeper: &Keeper, visit: &mut dyn FnMut(&Cid)) -> Result<bool> {
     if !keeper.recursive {
         visit(&keeper.cid);
         return Ok(true);

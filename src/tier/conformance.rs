@@ -32,6 +32,7 @@ pub async fn all<F: Fixture>(fresh: impl Fn(&str) -> F) {
     empty(&fresh("empty")).await;
     blocks(&fresh("blocks")).await;
     sizes(&fresh("sizes")).await;
+    lengths(&fresh("lengths")).await;
     roots(&fresh("roots")).await;
     pages(&fresh("pages")).await;
     pins(&fresh("pins")).await;
@@ -125,6 +126,23 @@ async fn sizes(fixture: &dyn Fixture) {
         assert_eq!(get(&tier, &[key(block)]).await, [Some(block.bytes().clone())]);
     }
     assert_eq!(tier.usage().await.unwrap().bytes, sizes.iter().sum::<usize>() as u64);
+}
+
+/// Small and large blocks, some of them together, asked for out of order, twice, and some not there.
+async fn lengths(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    let parts = (0..60u64).map(|n| noise(n, if n % 4 == 0 { 7_000 } else { 40 } * n as usize));
+    let made = blocks_of(HashFunction::Sha2_256, parts.collect()).await;
+    let (held, gone) = made.split_at(50);
+    tier.commit(Commit { blocks: made.clone(), ..Commit::default() }).await.unwrap();
+    let drop_blocks = gone.iter().map(key).collect();
+    tier.commit(Commit { drop_blocks, ..Commit::default() }).await.unwrap();
+    let asked: Vec<&Block> = made.iter().rev().chain(held.first()).collect();
+    let keys: Vec<Key> = asked.iter().map(|block| key(block)).collect();
+    let length = |block: &&Block| held.contains(block).then_some(block.bytes().len() as u64);
+    let expected: Vec<Option<u64>> = asked.iter().map(length).collect();
+    assert_eq!(tier.lengths(&keys).await.unwrap(), expected);
+    assert_eq!(tier.lengths(&[]).await.unwrap(), []);
 }
 
 async fn roots(fixture: &dyn Fixture) {

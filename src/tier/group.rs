@@ -142,6 +142,10 @@ impl<T: Tier + ?Sized + 'static> Tier for GroupCommit<T> {
         self.queue.tier.has(keys).await
     }
 
+    async fn lengths(&self, keys: &[Key]) -> Result<Vec<Option<u64>>> {
+        self.queue.tier.lengths(keys).await
+    }
+
     async fn keys(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Key>> {
         self.queue.tier.keys(after, limit).await
     }
@@ -253,6 +257,10 @@ mod tests {
 
         async fn has(&self, keys: &[Key]) -> Result<Vec<bool>> {
             self.inner.has(keys).await
+        }
+
+        async fn lengths(&self, keys: &[Key]) -> Result<Vec<Option<u64>>> {
+            self.inner.lengths(keys).await
         }
 
         async fn keys(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Key>> {

@@ -8,7 +8,7 @@ use std::{cell::RefCell, collections::HashSet, rc::Rc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use js_sys::{Array, Object, Reflect, Uint8Array};
+use js_sys::{Array, Float64Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::{
@@ -193,6 +193,16 @@ impl Tier for IdbTier {
         let found =
             host::has_blocks(&self.log.database, wanted).await.map_err(|error| failed("cannot read", &error))?;
         Ok(Uint8Array::from(found).to_vec().into_iter().map(|held| held == 1).collect())
+    }
+
+    async fn lengths(&self, keys: &[Key]) -> Result<Vec<Option<u64>>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = keys.iter().map(bytes_of).collect();
+        let found = host::block_lengths(&self.log.database, wanted).await;
+        let found = Float64Array::from(found.map_err(|error| failed("cannot read", &error))?).to_vec();
+        Ok(found.into_iter().map(|length| (length >= 0.0).then_some(length as u64)).collect())
     }
 
     /// In the order of the keys' bytes, which is that of the index.

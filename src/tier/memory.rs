@@ -72,6 +72,11 @@ impl Tier for MemoryTier {
         Ok(keys.iter().map(|key| state.blocks.contains_key(key)).collect())
     }
 
+    async fn lengths(&self, keys: &[Key]) -> Result<Vec<Option<u64>>> {
+        let state = self.state.borrow();
+        Ok(keys.iter().map(|key| state.blocks.get(key).map(|held| held.bytes.len() as u64)).collect())
+    }
+
     async fn keys(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Key>> {
         let state = self.state.borrow();
         let mut keys: Vec<Key> =

@@ -184,6 +184,9 @@ pub trait Tier {
     /// Whether each key is held, in order.
     async fn has(&self, keys: &[Key]) -> Result<Vec<bool>>;
 
+    /// How many bytes the block under each key has, if it is held, in order. The block itself is not read.
+    async fn lengths(&self, keys: &[Key]) -> Result<Vec<Option<u64>>>;
+
     /// At most `limit` keys of the blocks held that come after `after`, which need not be held any more. The order is the
     /// tier's own and never changes, so that pages, each after the last key of the one before, give every key once, but
     /// those of blocks that came or went meanwhile. None: that was all.

@@ -170,6 +170,22 @@ export async function hasBlocks(database, keys) {
   return Uint8Array.from(found, (key) => Number(key !== undefined));
 }
 
+/** How long the block of each key is; -1 if it is not there. Blobs are not read. */
+export async function blockLengths(database, keys) {
+  const blocks = begin(database, ['blocks'], 'readonly').objectStore('blocks');
+  const index = blocks.index('keys');
+  const places = await answers(keys.map((key) => index.getKey(key)));
+  const found = [...new Set(places)].filter((place) => place !== undefined);
+  const records = new Map();
+  // A record may have all of a large block in it: few of them are in memory at once.
+  while (found.length > 0) {
+    const some = await answers(found.splice(0, 16).map((place) => blocks.get(place)));
+    for (const { place, keys, lengths } of some) records.set(place, { keys, lengths });
+  }
+  const length = (record, key) => (record === undefined ? -1 : record.lengths[position(record, key)]);
+  return Float64Array.from(keys, (key, at) => length(records.get(places[at]), key));
+}
+
 /** At most `limit` keys of blocks after one of them, or from the first on, in their order. */
 export async function listKeys(database, after, limit) {
   const index = begin(database, ['blocks'], 'readonly').objectStore('blocks').index('keys');

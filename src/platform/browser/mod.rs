@@ -83,6 +83,9 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = hasBlocks)]
     pub(crate) async fn has_blocks(database: &JsValue, keys: Array) -> Result<JsValue, JsValue>;
 
+    #[wasm_bindgen(catch, js_name = blockLengths)]
+    pub(crate) async fn block_lengths(database: &JsValue, keys: Array) -> Result<JsValue, JsValue>;
+
     #[wasm_bindgen(catch, js_name = listKeys)]
     pub(crate) async fn list_keys(database: &JsValue, after: JsValue, limit: u32) -> Result<JsValue, JsValue>;
 

@@ -423,6 +423,14 @@ impl Tier for PackTier {
         Ok(found)
     }
 
+    async fn lengths(&self, keys: &[Key]) -> Result<Vec<Option<u64>>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.push(self.find(key).await?.map(|entry| u64::from(entry.length)));
+        }
+        Ok(found)
+    }
+
     async fn keys(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Key>> {
         self.keys_after(after, limit).await
     }
