@@ -140,17 +140,19 @@ fn a_block_that_a_stored_file_needs_is_not_deleted() {
 }
 
 #[test]
-fn nothing_is_deleted_while_a_file_is_being_stored() {
+fn what_a_file_being_stored_relies_on_is_not_deleted() {
     block_on(async {
         let storage = open();
-        let blocks = some(3).await;
-        storage.put_blocks(blocks.clone()).await.unwrap();
-        let mut writer = storage.writer(tiny_chunks()).unwrap();
-        writer.write(file(3).await.into()).await.unwrap();
-        assert!(matches!(storage.delete_blocks(&cids(&blocks)).await, Err(Error::Denied(_))));
+        let (whole, (leaf, bytes)) = (long_file(), first_leaf(1 << 20).await);
+        storage.put_blocks(vec![(leaf, bytes)]).await.unwrap();
+        let mut writer = storage.writer(StoreOptions::default()).unwrap();
+        writer.write(whole.slice(..1000)).await.unwrap();
+        storage.delete_blocks(&[leaf]).await.expect("the file is to have it, and will bring it");
+        writer.write(whole.slice(1000..)).await.unwrap();
+        assert!(matches!(storage.delete_blocks(&[leaf]).await, Err(Error::Denied(_))));
         let root = writer.finish().await.unwrap().root.cid;
-        assert!(matches!(storage.delete_blocks(&cids(&blocks)).await, Err(Error::Denied(_))));
-        assert_eq!(storage.retrieve(&root).await.unwrap(), file(3).await);
+        assert!(matches!(storage.delete_blocks(&[leaf]).await, Err(Error::Denied(_))));
+        assert_eq!(storage.retrieve(&root).await.unwrap(), whole);
     });
 }
 

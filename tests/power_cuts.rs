@@ -281,7 +281,7 @@ fn step(dice: &Dice, model: &Model, blocks: &[Block]) -> (Commit, Option<Key>, M
             let block = pick();
             let text = block.cid().to_string();
             if after.roots.remove(&text).is_some() {
-                after.pins.remove(&text);
+                commit.unpin.extend(after.pins.remove(&text).map(|pin| pin.cid));
                 commit.drop_roots.push(*block.cid());
             }
             if after.blocks.remove(&text).is_some() {

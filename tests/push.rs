@@ -132,7 +132,8 @@ fn what_is_missing_is_fetched_first() {
         world.tier.damage(&block::key(&leaf).unwrap(), "rotten".into());
         world
             .storage
-            .configure_cache(ipfs_kit_storage::storage::CacheConfig { memory_bytes: Some(0), ..Default::default() });
+            .configure_cache(ipfs_kit_storage::storage::CacheConfig { memory_bytes: Some(0), ..Default::default() })
+            .unwrap();
         assert!(matches!(world.push(&cid, pinned()).await, Err(Error::Unavailable { cid, .. }) if cid == leaf));
         assert!(!world.node.pins.borrow().contains(&cid));
     });

@@ -9,6 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_executor::block_on;
 use ipfs_kit_storage::{
     Cid, Error, OfflineReason, OpenOptions, PinOptions, Storage, StoreOptions,
@@ -81,7 +82,8 @@ fn only_what_is_missing_is_asked_for() {
         world.tier.damage(&block::key(&leaf).unwrap(), "rotten".into());
         world
             .storage
-            .configure_cache(ipfs_kit_storage::storage::CacheConfig { memory_bytes: Some(0), ..Default::default() });
+            .configure_cache(ipfs_kit_storage::storage::CacheConfig { memory_bytes: Some(0), ..Default::default() })
+            .unwrap();
         let before = world.origins[0].sent.get();
         assert_eq!(world.storage.retrieve(&cid).await.unwrap(), data);
         assert_eq!(world.origins[0].sent.get() - before, 10_000);

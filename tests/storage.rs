@@ -331,8 +331,9 @@ fn readers_at_once_do_not_mix_up_blocks() {
 fn a_full_store_fails_typed_and_keeps_what_it_has() {
     block_on(async {
         let (_, storage) = in_memory();
-        storage.configure_cache(CacheConfig { disk_bytes: Some(5_000_000), ..CacheConfig::default() });
-        let kept = storage.store(noise(10, 4_000_000), StoreOptions::default()).await.unwrap().root.cid;
+        storage.configure_cache(CacheConfig { disk_bytes: Some(5_000_000), ..CacheConfig::default() }).unwrap();
+        let pinned = StoreOptions { pin: true, ..StoreOptions::default() };
+        let kept = storage.store(noise(10, 4_000_000), pinned).await.unwrap().root.cid;
         for size in [1_500_000, 40_000_000] {
             match storage.store(noise(11, size), StoreOptions::default()).await {
                 Err(Error::QuotaExceeded { limit: 5_000_000, needed }) => assert!(needed > 1_000_000),

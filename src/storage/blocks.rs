@@ -9,6 +9,7 @@ use futures_util::future;
 use super::{
     cache::MemoryCache,
     options::{CacheConfig, OpenOptions, Verification},
+    relied::Relied,
 };
 use crate::{
     block::{self, Block, Cid, Key},
@@ -28,6 +29,7 @@ const COMPARED_BYTES: usize = 4 * 1024 * 1024;
 pub struct Blocks {
     tier: Rc<GroupCommit<dyn Tier>>,
     hasher: Rc<dyn Hasher>,
+    relied: Rc<Relied>,
     verification: Verification,
     cache: RefCell<MemoryCache>,
     /// Verified since the store was opened, by the first bytes of their digests; for [`Verification::OnFirstRead`].
@@ -37,10 +39,16 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    pub fn new(tier: Rc<GroupCommit<dyn Tier>>, hasher: Rc<dyn Hasher>, options: &OpenOptions) -> Self {
+    pub fn new(
+        tier: Rc<GroupCommit<dyn Tier>>,
+        hasher: Rc<dyn Hasher>,
+        relied: Rc<Relied>,
+        options: &OpenOptions,
+    ) -> Self {
         Blocks {
             tier,
             hasher,
+            relied,
             verification: options.verification,
             cache: RefCell::new(MemoryCache::new(options.memory_bytes)),
             verified: RefCell::default(),
@@ -65,14 +73,19 @@ impl Blocks {
         self.cache.borrow().figures()
     }
 
+    /// These are about to be looked up, by whoever may rely on them.
+    pub fn rely_on(&self, cids: &[Cid]) {
+        self.relied.looked_up(cids.iter().filter_map(block::key).collect::<Vec<_>>().iter());
+    }
+
     /// Why the medium failed the last time that something was written, if it has not worked since.
     pub fn failure(&self) -> Option<Error> {
         self.failure.borrow().clone()
     }
 
-    /// Commits, if it fits. Tells of each root it set whether that is pinned now.
-    pub async fn commit(&self, commit: Commit) -> Result<Vec<bool>> {
-        Ok(self.write_whole(commit).await?.pinned)
+    /// Commits, if it fits.
+    pub async fn commit(&self, commit: Commit) -> Result<Committed> {
+        self.write_whole(commit).await
     }
 
     /// The same; tells which of its blocks were not held before.
@@ -108,10 +121,15 @@ impl Blocks {
 
     /// Whether each is held here; caches are not asked.
     pub async fn has(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        self.relied.looked_up(keys);
         self.tier.has(keys).await
     }
 
     async fn write(&self, commit: Commit) -> Result<Committed> {
+        let blocks = commit.blocks.iter().map(Block::cid);
+        let cids =
+            blocks.chain(commit.set_roots.iter().map(|root| &root.cid)).chain(commit.pin.iter().map(|pin| &pin.cid));
+        self.relied.written(cids.filter_map(block::key).collect::<Vec<_>>().iter());
         for key in commit.drop_blocks.iter().chain(commit.quarantine.iter().map(|(key, _)| key)) {
             self.cache.borrow_mut().remove(key);
         }

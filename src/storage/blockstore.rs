@@ -32,9 +32,10 @@ impl Storage {
         }
         let proven = Block::verify(self.shared.hasher.as_ref(), blocks).await?;
         let blocks = proven.into_iter().collect::<Result<Vec<Block>>>()?;
-        let open = sweep::enter_to_put(&self.shared, blocks.iter().filter_map(|block| block::key(block.cid()))).await;
+        let open = sweep::enter_to_put(&self.shared, blocks.iter().filter_map(|block| block::key(block.cid()))).await?;
         let durability = self.shared.options.durability;
-        self.shared.blocks.commit(Commit { blocks, durability, ..Commit::default() }).await?;
+        let commit = Commit { blocks, durability, ..Commit::default() };
+        self.shared.write(commit, async |commit| self.shared.blocks.commit(commit).await).await?;
         sweep::leave(open).await;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Shared, keepers::Keeper, sweep};
+use super::{Shared, keepers::Keeper, sweep, walk::Walk};
 use crate::{
     block::{self, Cid, Key},
     error::Result,
@@ -44,7 +44,7 @@ pub async fn count(shared: &Shared, pins: &[Pin]) -> Result<Vec<Count>> {
         let mut keys = HashSet::new();
         let mut note = |cid: &Cid| keys.extend(block::key(cid));
         // Who reads what cannot be read is told why; here it is not counted.
-        let known = sweep::visit(shared, &Keeper::of(pin), &mut note).await.unwrap_or(false);
+        let known = sweep::visit(shared, &Keeper::of(pin), &mut Walk::default(), &mut note).await.unwrap_or(false);
         if let Some(count) = counts.get_mut(at) {
             count.partial = pin.pending || !known;
         }

@@ -1,10 +1,10 @@
-//! Who keeps blocks: stored roots, and pins on what is none.
+//! Who keeps blocks: pins, and stored roots.
 
-use super::{MAX_PAGE, Shared};
+use super::{MAX_PAGE, Shared, walk::Walked};
 use crate::{
     block::Cid,
     error::Result,
-    tier::{Pin, PinKind},
+    tier::{Pin, PinKind, StoredRoot},
 };
 
 /// One of them.
@@ -16,48 +16,78 @@ pub struct Keeper {
     pub recursive: bool,
     /// Whether some of it is still to come.
     pub pending: bool,
+    /// Whether it is a pin, and not only a stored root.
+    pub pinned: bool,
 }
 
 impl Keeper {
     /// A pin.
     pub fn of(pin: &Pin) -> Self {
-        Keeper { cid: pin.cid, recursive: pin.kind == PinKind::Recursive, pending: pin.pending }
+        Keeper { cid: pin.cid, recursive: pin.kind == PinKind::Recursive, pending: pin.pending, pinned: true }
+    }
+
+    /// Whether all that it needs is known by such a walk: what is still to come of a pin is not needed yet.
+    pub fn knows(&self, walked: Walked) -> bool {
+        match walked {
+            Walked::Whole => true,
+            Walked::Missing => self.pending,
+            Walked::Unreadable => false,
+        }
     }
 }
 
-/// All of them, by pages.
+/// All of them, by pages: pins, then stored roots, pinned or not, then pins that are pending.
 #[derive(Default)]
 pub struct Keepers {
-    root: Option<Cid>,
-    pin: Option<Cid>,
-    roots_ended: bool,
+    stage: Stage,
+    after: Option<Cid>,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Pins,
+    Roots,
+    Pending,
+    Ended,
 }
 
 impl Keepers {
-    /// The next of them; none are left when it is empty. Roots that are pinned come once.
+    /// The next of them; none are left when it is empty.
     pub async fn next_page(&mut self, shared: &Shared) -> Result<Vec<Keeper>> {
-        if !self.roots_ended {
-            let page = shared.tier.roots(self.root.as_ref(), MAX_PAGE).await?;
-            self.root = page.last().map(|last| last.root.cid);
+        while self.stage != Stage::Ended {
+            let (last, page) = match self.stage {
+                Stage::Roots => self.roots(shared).await?,
+                _ => self.pins(shared).await?,
+            };
+            if last.is_none() {
+                self.stage = match self.stage {
+                    Stage::Pins => Stage::Roots,
+                    Stage::Roots => Stage::Pending,
+                    Stage::Pending | Stage::Ended => Stage::Ended,
+                };
+            }
+            self.after = last;
             if !page.is_empty() {
-                let keeper = |cid| Keeper { cid, recursive: true, pending: false };
-                return Ok(page.into_iter().map(|stored| keeper(stored.root.cid)).collect());
-            }
-            self.roots_ended = true;
-        }
-        loop {
-            let page = shared.tier.pins(self.pin.as_ref(), MAX_PAGE).await?;
-            let Some(last) = page.last() else { return Ok(Vec::new()) };
-            self.pin = Some(last.cid);
-            let mut keepers = Vec::new();
-            for pin in page {
-                if shared.tier.root(&pin.cid).await?.is_none() {
-                    keepers.push(Keeper::of(&pin));
-                }
-            }
-            if !keepers.is_empty() {
-                return Ok(keepers);
+                return Ok(page);
             }
         }
+        Ok(Vec::new())
+    }
+
+    async fn roots(&self, shared: &Shared) -> Result<(Option<Cid>, Vec<Keeper>)> {
+        let page = shared.tier.roots(self.after.as_ref(), MAX_PAGE).await?;
+        let last = page.last().map(|last| last.root.cid);
+        // Pinned ones as well: one may have been pinned since the pins were listed.
+        let keeper =
+            |stored: StoredRoot| Keeper { cid: stored.root.cid, recursive: true, pending: false, pinned: false };
+        Ok((last, page.into_iter().map(keeper).collect()))
+    }
+
+    async fn pins(&self, shared: &Shared) -> Result<(Option<Cid>, Vec<Keeper>)> {
+        let page = shared.tier.pins(self.after.as_ref(), MAX_PAGE).await?;
+        let last = page.last().map(|last| last.cid);
+        let wanted = |pin: &Pin| pin.pending == (self.stage == Stage::Pending);
+        Ok((last, page.iter().filter(|pin| wanted(pin)).map(Keeper::of).collect()))
     }
 }

@@ -3,6 +3,7 @@
 mod blocks;
 mod blockstore;
 mod cache;
+mod collect;
 mod count;
 mod fetch;
 mod gate;
@@ -11,8 +12,11 @@ mod options;
 mod pins;
 mod push;
 mod read;
+mod relied;
+mod room;
 mod status;
 mod sweep;
+mod walk;
 mod writer;
 
 use std::{
@@ -30,11 +34,13 @@ use self::{
     gate::Gate,
 };
 pub use self::{
+    collect::{CollectOptions, CollectPhase, CollectProgress, CollectReport, Collection},
     fetch::{Fetched, OnFetched},
-    options::{CacheConfig, EvictionPolicy, OpenOptions, PinOptions, StoreOptions, Verification},
+    options::{CacheConfig, OpenOptions, PinOptions, StoreOptions, Verification},
     pins::PinPage,
     push::{OnPushed, PushOptions, Pushed},
     read::{ReadOptions, Reader},
+    room::{Evicted, EvictionReason, Evictions, OnEvicted},
     status::{BackendReport, BackendState, Status},
     writer::Writer,
 };
@@ -76,7 +82,12 @@ struct Shared {
     hasher: Rc<dyn Hasher>,
     clock: Rc<dyn Clock>,
     options: OpenOptions,
+    /// What callers under way rely on.
+    relied: Rc<relied::Relied>,
     sweeper: sweep::Sweeper,
+    room: room::Room,
+    /// A collection is under way.
+    collecting: Cell<bool>,
     /// When the next pin ends, as far as that is known.
     expiry: Cell<u64>,
     /// For calls that look at a root and then change it.
@@ -134,14 +145,18 @@ impl Storage {
     pub fn new(tier: Rc<dyn Tier>, hasher: Rc<dyn Hasher>, clock: Rc<dyn Clock>, options: OpenOptions) -> Result<Self> {
         options.layout.check()?;
         let tier = Rc::new(GroupCommit::new(tier));
-        let blocks = Rc::new(Blocks::new(tier.clone(), hasher.clone(), &options));
+        let relied = Rc::new(relied::Relied::default());
+        let blocks = Rc::new(Blocks::new(tier.clone(), hasher.clone(), relied.clone(), &options));
         let shared = Shared {
             tier,
             blocks,
             hasher,
             clock,
             options,
+            relied,
             sweeper: sweep::Sweeper::default(),
+            room: room::Room::default(),
+            collecting: Cell::new(false),
             expiry: Cell::new(0),
             roots: Gate::default(),
             sessions: RefCell::default(),
@@ -160,12 +175,13 @@ impl Storage {
     pub async fn store_many(&self, files: Vec<(Bytes, StoreOptions)>) -> Result<Vec<StoredRoot>> {
         let mut all = Commit { durability: self.shared.options.durability, ..Commit::default() };
         let mut roots = Vec::with_capacity(files.len());
-        let open = sweep::enter(&self.shared).await;
+        let open = sweep::enter(&self.shared).await?;
         for part in writer::many(&self.shared, files).await? {
             roots.push(part.root.clone());
             all.merge(part.commit);
         }
-        let pinned = self.shared.blocks.commit(all).await?;
+        let pinned = self.shared.write(all, async |all| self.shared.blocks.commit(all).await).await?.pinned;
+        roots.iter().for_each(|root| self.shared.room.used(&root.cid));
         sweep::leave(open).await;
         Ok(roots.into_iter().zip(pinned).map(|(root, pinned)| StoredRoot { root, pinned }).collect())
     }
@@ -238,13 +254,16 @@ impl Storage {
         self.shared.remotes(false).is_ok_and(|remotes| remotes.is_available())
     }
 
-    /// Sets the limits of the caches.
-    pub fn configure_cache(&self, config: CacheConfig) {
+    /// Sets the limits of the caches. What is held stays until something is written.
+    pub fn configure_cache(&self, config: CacheConfig) -> Result<()> {
+        self.shared.configure_room(&config)?;
         self.shared.blocks.configure(config);
+        Ok(())
     }
 
     /// Makes everything acknowledged before survive a power cut.
     pub async fn flush(&self) -> Result<()> {
+        self.shared.save_uses().await;
         self.shared.blocks.flush().await
     }
 }

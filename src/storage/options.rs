@@ -6,6 +6,7 @@ use super::OnFetched;
 use crate::{
     block::Cid,
     error::{Error, OfflineReason, Result},
+    policy::Policy,
     remote::Remotes,
     tier::{Durability, Pin, PinKind},
     unixfs::Layout,
@@ -132,21 +133,18 @@ impl PinOptions {
     }
 }
 
-/// In which order the memory cache makes room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum EvictionPolicy {
-    /// Least recently used first.
-    #[default]
-    Lru,
-}
-
 /// Limits of the caches; what is left out stays as it is.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CacheConfig {
     /// Bytes of blocks kept in memory; 0 keeps none.
     pub memory_bytes: Option<u64>,
-    /// Bytes of blocks kept in the local tier; `u64::MAX` takes the limit away.
+    /// Bytes of blocks kept in the local tier; `u64::MAX` takes the limit away. A write that would come near it evicts
+    /// stored roots that are not pinned, each as a whole.
     pub disk_bytes: Option<u64>,
-    /// The order in which the memory cache makes room.
-    pub policy: Option<EvictionPolicy>,
+    /// The order in which blocks leave the memory, and roots the local tier.
+    pub policy: Option<Policy>,
+    /// Above so many hundredths of the limit room is made, 95 by default,
+    pub high_water: Option<u8>,
+    /// and down to so many, 85 by default.
+    pub low_water: Option<u8>,
 }

@@ -5,6 +5,7 @@ use super::{
     count::count,
     fetch::{Session, Source},
     sweep,
+    walk::walk_all,
 };
 use crate::{
     block::{Cid, Codec},
@@ -30,12 +31,13 @@ impl Storage {
         let shared = &self.shared;
         let mut pin = options.pin(cid, shared.clock.now())?;
         // Until it is pinned nothing may sweep what of it is held. Others may delete and pin while it is fetched.
-        let open = sweep::enter(shared).await;
+        let open = sweep::enter(shared).await?;
         match pin.kind {
             PinKind::Direct => self.pin_block(&mut pin, &options).await?,
             PinKind::Recursive => self.pin_all(&mut pin, &options).await?,
         }
         sweep::leave(open).await;
+        shared.room.used(cid);
         Ok(pin)
     }
 
@@ -86,13 +88,13 @@ impl Storage {
     async fn adopt(&self, pin: &Pin, options: &PinOptions) -> Result<Root> {
         let (shared, cid) = (&self.shared, &pin.cid);
         let local = Source::new(shared.blocks.clone(), Err(OfflineReason::Requested));
-        match sweep::walk_all(&local, cid).await {
+        match walk_all(&local, cid).await {
             Err(Error::NotAvailableOffline { .. }) => {
                 if shared.remotes(options.offline).is_ok() {
                     shared.set_pin(Pin { pending: true, ..pin.clone() }, None).await?;
                 }
                 let source = shared.source(cid.into(), None, options.offline, options.on_fetched.clone());
-                sweep::walk_all(&source, cid).await?;
+                walk_all(&source, cid).await?;
             }
             done => done?,
         }
@@ -170,12 +172,20 @@ impl Storage {
     pub async fn delete(&self, cid: &Cid, force: bool) -> Result<()> {
         let (storage, cid) = (self.clone(), *cid);
         let delete = async move {
-            storage.shared.let_pins_expire().await?;
+            let shared = &storage.shared;
+            shared.let_pins_expire().await?;
             storage.stat(&cid).await?;
-            if !force && storage.shared.tier.pin(&cid).await?.is_some() {
-                return Err(Error::Denied(format!("{cid} is pinned; unpin it first, or force it")));
+            let pinned = || Error::Denied(format!("{cid} is pinned; unpin it first, or force it"));
+            let unpin = match shared.tier.pin(&cid).await? {
+                Some(_) if !force => return Err(pinned()),
+                pin => pin.map(|pin| pin.cid).into_iter().collect(),
+            };
+            sweep::forget(shared, vec![cid], unpin).await?;
+            // It may have been pinned at that moment.
+            match shared.tier.pin(&cid).await? {
+                Some(_) => Err(pinned()),
+                None => Ok(()),
             }
-            sweep::delete(&storage.shared, &cid).await
         };
         self.shared.roots.pass(delete).await
     }

@@ -46,7 +46,7 @@ impl Storage {
             Error::InvalidArgument(format!("{remote:?} is none of this store's remotes: {remotes:?}"))
         })?;
         // Nothing of it is to go while it is being given.
-        let open = sweep::enter(shared).await;
+        let open = sweep::enter(shared).await?;
         let source = shared.source(cid.into(), None, false, None);
         let mut pushed = Pushed::default();
         let (mut batch, mut bytes) = (Vec::<Block>::new(), 0);

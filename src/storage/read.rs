@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::{
     Shared,
     fetch::{Fetched, OnFetched, Source},
+    room::Hold,
     sweep,
+    walk::walk_all,
 };
 use crate::{
     block::Cid,
@@ -46,12 +48,16 @@ pub struct Reader {
     pin: bool,
     file: FileReader<Source>,
     source: Source,
+    /// Neither the file nor the root that led to it is evicted meanwhile.
+    _holds: [Hold; 2],
 }
 
 impl Reader {
     pub(super) async fn new(shared: Rc<Shared>, path: Path, options: ReadOptions) -> Result<Self> {
         let ReadOptions { offset, length, offline, pin, on_fetched } = options;
         let end = length.map_or(u64::MAX, |length| offset.saturating_add(length));
+        let root = *path.cid();
+        let hold = Hold::new(&shared, root);
         let source = shared.source(path.clone(), Some(offset..end), offline, on_fetched);
         let cid = unixfs::resolve(&source, &path).await?;
         source.session().into_iter().for_each(|session| session.found(&cid));
@@ -60,7 +66,10 @@ impl Reader {
         if pin && !whole {
             return Err(Error::InvalidArgument("to pin what is read, read the whole file".into()));
         }
-        let reader = Reader { shared, cid, whole, pin, file, source };
+        shared.room.used(&root);
+        shared.room.used(&cid);
+        let holds = [hold, Hold::new(&shared, cid)];
+        let reader = Reader { shared, cid, whole, pin, file, source, _holds: holds };
         if reader.remaining() == 0 {
             reader.settle().await?;
         }
@@ -100,12 +109,16 @@ impl Reader {
     /// A file that came from elsewhere is one of this store's now, without a name; pinned if that was asked.
     async fn settle(&self) -> Result<()> {
         let fetched = self.source.session().is_some_and(|session| session.fetched().blocks > 0);
+        if fetched {
+            // A part of a file, and the nodes on the way to it, belong to no root.
+            self.shared.room.litter();
+        }
         if !self.whole || !(fetched || self.pin) {
             return Ok(());
         }
-        let open = sweep::enter(&self.shared).await;
+        let open = sweep::enter(&self.shared).await?;
         // It may have been deleted since it was read, or a part of it; from here on nothing is.
-        match sweep::walk_all(&self.source, &self.cid).await {
+        match walk_all(&self.source, &self.cid).await {
             Err(_) if !self.pin => return Ok(()),
             whole => whole?,
         }
@@ -122,6 +135,7 @@ impl Reader {
             };
             if pin || !commit.set_roots.is_empty() {
                 shared.blocks.commit(commit).await?;
+                shared.room.used(&cid);
             }
             Ok(())
         };

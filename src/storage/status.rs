@@ -1,10 +1,10 @@
 //! The status, by evidence: what a probe or a call just showed.
 
-use super::{Shared, Storage};
+use super::{CollectReport, Evictions, MAX_PAGE, Shared, Storage};
 use crate::{
     error::{OfflineReason, Result},
     remote::{Failure, Health, State},
-    tier::{Recovery, Usage},
+    tier::{Amount, Recovery, Usage},
 };
 
 /// Failures in a row after which a backend that has worked counts as unavailable.
@@ -80,6 +80,14 @@ pub struct Status {
     pub memory_hits: u64,
     /// Reads that had to go to the local tier since opening.
     pub memory_misses: u64,
+    /// What pins keep: each pin by itself, so that what two of them share counts twice.
+    pub pinned: Amount,
+    /// Pins whose size nobody has counted yet; [`Storage::pins`] does.
+    pub pins_uncounted: u64,
+    /// What was evicted since opening.
+    pub evictions: Evictions,
+    /// What the last collection did that ran to its end.
+    pub last_collection: Option<CollectReport>,
     /// What opening had to mend.
     pub recovery: Recovery,
 }
@@ -96,6 +104,7 @@ impl Storage {
         if let Ok(remotes) = &remotes {
             remotes.probe().await;
         }
+        let (pinned, pins_uncounted) = shared.pinned().await.unwrap_or_default();
         backends.extend(shared.remote_reports(remotes.as_ref().err().copied()));
         Status {
             backends,
@@ -106,12 +115,32 @@ impl Storage {
             memory_bytes,
             memory_hits,
             memory_misses,
+            pinned,
+            pins_uncounted,
+            evictions: shared.room.evictions(),
+            last_collection: shared.last_collection().await,
             recovery: shared.tier.recovery(),
         }
     }
 }
 
 impl Shared {
+    /// What pins keep, and how many of them nobody has counted.
+    async fn pinned(&self) -> Result<(Amount, u64)> {
+        let (mut pinned, mut uncounted, mut after) = (Amount::default(), 0, None);
+        loop {
+            let page = self.tier.pins(after.as_ref(), MAX_PAGE).await?;
+            let Some(last) = page.last() else { return Ok((pinned, uncounted)) };
+            after = Some(last.cid);
+            for pin in &page {
+                match pin.size {
+                    Some((blocks, bytes)) => pinned.add(Amount { blocks, bytes }),
+                    None => uncounted += 1,
+                }
+            }
+        }
+    }
+
     fn remote_reports(&self, offline: Option<OfflineReason>) -> Vec<BackendReport> {
         let reports = self.options.remotes.iter().flat_map(|remotes| remotes.reports());
         let report = |(name, kind, state, health): (String, String, State, Health)| {

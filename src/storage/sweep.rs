@@ -1,7 +1,6 @@
-//! Dropping what nothing reaches any more: after a deletion, or after an import that failed.
+//! Dropping what nothing reaches any more: after a deletion or an eviction, or after an import that failed.
 //!
-//! What a file being stored has written ahead is not reachable yet, so nothing is dropped while one is open; the
-//! candidates wait for the next occasion.
+//! What may have become garbage is a candidate. Candidates that callers under way rely on wait until these are done.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,91 +10,61 @@ use std::{
 
 use super::{
     Shared,
-    fetch::Source,
-    gate::Gate,
     keepers::{Keeper, Keepers},
+    relied::Watch,
+    walk::{Walk, walk_held},
 };
 use crate::{
-    block::{self, Cid, Codec, Key},
-    dag,
+    block::{self, Cid, Key},
     error::{Error, Result},
-    tier::Commit,
-    unixfs::BlockSource,
+    tier::{Amount, Commit, Guard},
 };
 
-/// Most candidates, in some 20 MiB of memory; what is over waits for a garbage collection.
+/// Most candidates, in some 20 MiB of memory; what is over waits for a collection.
 const MAX_CANDIDATES: usize = 256 * 1024;
 
 /// Blocks dropped in one commit: a tier holds up everything else for that long.
-const MAX_DROPS: usize = 8 * 1024;
+pub const MAX_DROPS: usize = 8 * 1024;
 
-/// Who is writing, and what may be dropped when nobody is.
+/// What may be dropped.
 #[derive(Default)]
 pub struct Sweeper {
-    /// Who stores or fetches a file, and may need any block that is held.
-    writers: Cell<usize>,
-    /// Who puts single blocks.
-    putters: Cell<usize>,
     candidates: RefCell<HashSet<Key>>,
     /// Put by themselves while files are being stored: one that fails does not take them along.
     spared: RefCell<HashSet<Key>>,
-    /// Somebody wanted to sweep while files were being stored.
+    /// Some candidates wait.
     postponed: Cell<bool>,
-    sweeping: Gate,
 }
 
-/// As long as it lives, nothing is swept.
+/// As long as it lives, nothing that its holder writes or looks up is dropped.
 pub struct Open {
     shared: Rc<Shared>,
-    puts: bool,
+    _watch: Watch,
+    _guard: Guard,
 }
 
-/// Says that a file is about to be stored; waits for a sweep under way.
-pub async fn enter(shared: &Rc<Shared>) -> Open {
-    shared.sweeper.sweeping.clear().await;
-    Open::new(shared, false)
+/// Says that a file is about to be stored, or fetched, or pinned.
+pub async fn enter(shared: &Rc<Shared>) -> Result<Open> {
+    let watch = shared.relied.enter();
+    Ok(Open { shared: shared.clone(), _watch: watch, _guard: shared.tier.enter().await? })
 }
 
 /// Says that these blocks are about to be put, as blocks and not as parts of a file: they are no candidates any more,
-/// whatever they were before. Waits for a sweep under way.
-pub async fn enter_to_put(shared: &Rc<Shared>, keys: impl IntoIterator<Item = Key>) -> Open {
-    shared.sweeper.sweeping.clear().await;
-    let Sweeper { writers, candidates, spared, .. } = &shared.sweeper;
-    let (mut candidates, mut spared) = (candidates.borrow_mut(), spared.borrow_mut());
-    for key in keys {
-        candidates.remove(&key);
-        if writers.get() > 0 && spared.len() < MAX_CANDIDATES {
-            spared.insert(key);
+/// whatever they were before.
+pub async fn enter_to_put(shared: &Rc<Shared>, keys: impl IntoIterator<Item = Key>) -> Result<Open> {
+    let storing = shared.relied.is_in_use();
+    {
+        let Sweeper { candidates, spared, .. } = &shared.sweeper;
+        let (mut candidates, mut spared) = (candidates.borrow_mut(), spared.borrow_mut());
+        for key in keys {
+            candidates.remove(&key);
+            if storing && spared.len() < MAX_CANDIDATES {
+                spared.insert(key);
+            }
         }
     }
-    Open::new(shared, true)
-}
-
-impl Open {
-    fn new(shared: &Rc<Shared>, puts: bool) -> Self {
-        let open = Open { shared: shared.clone(), puts };
-        open.count().set(open.count().get() + 1);
-        open
-    }
-
-    fn count(&self) -> &Cell<usize> {
-        if self.puts { &self.shared.sweeper.putters } else { &self.shared.sweeper.writers }
-    }
-}
-
-impl Sweeper {
-    fn is_busy(&self) -> bool {
-        self.writers.get() > 0 || self.putters.get() > 0
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.count().set(self.count().get().saturating_sub(1));
-        if self.shared.sweeper.writers.get() == 0 {
-            self.shared.sweeper.spared.take();
-        }
-    }
+    shared.room.litter();
+    enter(shared).await
 }
 
 /// Notes blocks that may have become garbage.
@@ -104,24 +73,23 @@ pub fn suspect(shared: &Shared, keys: impl IntoIterator<Item = Key>) {
     let mut candidates = shared.sweeper.candidates.borrow_mut();
     // When not all that is to be spared could be noted, nothing is a candidate.
     let room = if spared.len() < MAX_CANDIDATES { MAX_CANDIDATES.saturating_sub(candidates.len()) } else { 0 };
+    let before = candidates.len();
     candidates.extend(keys.into_iter().filter(|key| !spared.contains(key)).take(room));
+    if candidates.len() == before + room {
+        shared.room.litter();
+    }
     shared.sweeper.postponed.set(true);
 }
 
-/// Drops blocks, unless a root reaches one of them, or a file being stored or fetched may.
+/// Drops blocks, unless a root or a pin reaches one of them, or a caller under way may need it.
 pub async fn drop_blocks(shared: &Rc<Shared>, keys: HashSet<Key>) -> Result<()> {
-    shared.sweeper.sweeping.pass(drop_unneeded(shared.clone(), keys)).await
-}
-
-async fn drop_unneeded(shared: Rc<Shared>, keys: HashSet<Key>) -> Result<()> {
-    if shared.sweeper.writers.get() > 0 {
-        return Err(Error::Denied(
-            "files are being stored or fetched, and may need these blocks; try again later".into(),
-        ));
-    }
-    let mut keepers = Keepers::default();
+    let in_use =
+        || Error::Denied("files are being stored or fetched, and may need these blocks; try again later".into());
+    let _watch = shared.relied.watch();
+    let _right = shared.tier.alone().await?.ok_or_else(in_use)?;
+    let (mut keepers, mut walk) = (Keepers::default(), Walk::default());
     loop {
-        let page = keepers.next_page(&shared).await?;
+        let page = keepers.next_page(shared).await?;
         if page.is_empty() {
             break;
         }
@@ -130,7 +98,7 @@ async fn drop_unneeded(shared: Rc<Shared>, keys: HashSet<Key>) -> Result<()> {
             let mut look = |cid: &Cid| {
                 reached = reached.or(block::key(cid).filter(|key| keys.contains(key)).map(|_| *cid));
             };
-            let known = visit(&shared, &keeper, &mut look).await?;
+            let known = visit(shared, &keeper, &mut walk, &mut look).await?;
             let Keeper { cid: keeper, .. } = keeper;
             if let Some(cid) = reached {
                 return Err(Error::Denied(format!("{cid} is part of {keeper}, which is stored or pinned here")));
@@ -141,141 +109,107 @@ async fn drop_unneeded(shared: Rc<Shared>, keys: HashSet<Key>) -> Result<()> {
             }
         }
     }
+    if keys.iter().any(|key| shared.relied.spares(key)) {
+        return Err(in_use());
+    }
     let keys: Vec<Key> = keys.into_iter().collect();
-    for drop_blocks in keys.chunks(MAX_DROPS).map(<[Key]>::to_vec) {
-        let durability = shared.options.durability;
-        shared.blocks.commit(Commit { drop_blocks, durability, ..Commit::default() }).await?;
+    for keys in keys.chunks(MAX_DROPS) {
+        drop_now(shared, keys).await?;
     }
     Ok(())
 }
 
-/// Forgets a root, and drops what only it reached.
-pub async fn delete(shared: &Rc<Shared>, root: &Cid) -> Result<()> {
-    let mut keys = Vec::new();
-    let mut note = |cid: &Cid| keys.extend(block::key(cid));
-    walk(shared, root, &mut note).await?;
-    suspect(shared, keys);
-    sweep(shared, Some(root)).await
-}
-
-/// Drops the candidates that no root reaches, and forgets `root` with the first of them.
-pub async fn sweep(shared: &Rc<Shared>, root: Option<&Cid>) -> Result<()> {
-    shared.sweeper.sweeping.pass(drop_garbage(shared.clone(), root.copied())).await
-}
-
-async fn drop_garbage(shared: Rc<Shared>, root: Option<Cid>) -> Result<()> {
-    let busy = shared.sweeper.is_busy();
-    shared.sweeper.postponed.set(busy);
-    let garbage = if busy { None } else { garbage(&shared, root.as_ref()).await? };
-    let mut commit = Commit { drop_roots: root.into_iter().collect(), ..Commit::default() };
-    let mut rest = garbage.iter().flatten().copied();
-    loop {
-        commit.drop_blocks = rest.by_ref().take(MAX_DROPS).collect();
-        if commit.drop_roots.is_empty() && commit.drop_blocks.is_empty() {
-            break;
-        }
-        commit.durability = shared.options.durability;
-        shared.blocks.commit(std::mem::take(&mut commit)).await?;
+/// Drops those of these blocks that nobody under way relies on.
+pub async fn drop_now(shared: &Shared, keys: &[Key]) -> Result<Amount> {
+    let drop_blocks: Vec<Key> = keys.iter().filter(|key| !shared.relied.spares(key)).copied().collect();
+    if drop_blocks.is_empty() {
+        return Ok(Amount::default());
     }
-    if garbage.is_some() {
-        shared.sweeper.candidates.borrow_mut().clear();
-    }
-    Ok(())
+    let durability = shared.options.durability;
+    // No turn of anybody else may come between the look at the marks and this.
+    let done = shared.blocks.commit(Commit { drop_blocks, durability, ..Commit::default() }).await?;
+    Ok(done.dropped)
 }
 
-/// The candidates that nothing reaches but `root`; none if that cannot be known: below a node that cannot be read nobody
-/// can tell what is reachable. Then the candidates wait.
-async fn garbage(shared: &Rc<Shared>, root: Option<&Cid>) -> Result<Option<HashSet<Key>>> {
-    let mut garbage = shared.sweeper.candidates.borrow().clone();
-    let mut keepers = Keepers::default();
-    while !garbage.is_empty() {
+/// Forgets those of these roots that are not pinned, and drops what only they reached.
+pub async fn forget(shared: &Rc<Shared>, drop_roots: Vec<Cid>, unpin: Vec<Cid>) -> Result<Amount> {
+    for root in &drop_roots {
+        let mut keys = Vec::new();
+        walk_held(shared, root, &mut |cid| keys.extend(block::key(cid))).await?;
+        suspect(shared, keys);
+    }
+    let durability = shared.options.durability;
+    shared.blocks.commit(Commit { drop_roots, unpin, durability, ..Commit::default() }).await?;
+    sweep(shared).await
+}
+
+/// Drops the candidates that nothing reaches.
+pub async fn sweep(shared: &Rc<Shared>) -> Result<Amount> {
+    let Sweeper { candidates, postponed, .. } = &shared.sweeper;
+    let mut dropped = Amount::default();
+    let _watch = shared.relied.watch();
+    let examined = candidates.borrow().clone();
+    postponed.set(!examined.is_empty());
+    let Some(_right) = shared.tier.alone().await?.filter(|_| !shared.relied.spares_all()) else { return Ok(dropped) };
+    let Some(garbage) = garbage(shared, examined.clone()).await? else { return Ok(dropped) };
+    let keys: Vec<Key> = garbage.iter().copied().collect();
+    for batch in keys.chunks(MAX_DROPS) {
+        dropped.add(drop_now(shared, batch).await?);
+    }
+    // What is reached is none any more. What somebody relies on may be garbage once he is done.
+    let mut candidates = candidates.borrow_mut();
+    candidates.retain(|key| !examined.contains(key) || (garbage.contains(key) && shared.relied.spares(key)));
+    postponed.set(!candidates.is_empty());
+    Ok(dropped)
+}
+
+/// Those that nothing reaches; none if that cannot be known: below a node that cannot be read nobody can tell what is
+/// reachable.
+async fn garbage(shared: &Rc<Shared>, mut candidates: HashSet<Key>) -> Result<Option<HashSet<Key>>> {
+    let (mut keepers, mut walk) = (Keepers::default(), Walk::default());
+    while !candidates.is_empty() {
         let page = keepers.next_page(shared).await?;
         if page.is_empty() {
             break;
         }
-        for keeper in page.iter().filter(|keeper| Some(&keeper.cid) != root) {
+        for keeper in page {
             let mut keep = |cid: &Cid| {
-                block::key(cid).inspect(|key| _ = garbage.remove(key));
+                block::key(cid).inspect(|key| _ = candidates.remove(key));
             };
-            if !visit(shared, keeper, &mut keep).await? {
+            if !visit(shared, &keeper, &mut walk, &mut keep).await? {
                 return Ok(None);
             }
         }
     }
-    Ok(Some(garbage))
+    Ok(Some(candidates))
 }
 
-/// Sweeps what had to wait for the last file being stored, now that it is.
+/// Sweeps what had to wait for whoever was under way, now that nobody is.
 pub async fn leave(open: Open) {
     let shared = open.shared.clone();
     drop(open);
-    if !shared.sweeper.is_busy() && shared.sweeper.postponed.get() {
+    if shared.relied.is_in_use() {
+        return;
+    }
+    shared.sweeper.spared.take();
+    if shared.sweeper.postponed.get() {
         let store = shared.clone();
         // If this fails the blocks wait for the next sweep.
-        let _ = shared.roots.pass(async move { sweep(&store, None).await }).await;
+        let _ = shared.roots.pass(async move { sweep(&store).await.map(drop) }).await;
     }
 }
 
-/// Visits what of it is held. Tells whether all that it needs is known: what is still to come of a pin is not needed yet.
-pub async fn visit(shared: &Shared, keeper: &Keeper, visit: &mut dyn FnMut(&Cid)) -> Result<bool> {
+/// Visits what of it is held, but for nodes that the walk has seen. Tells whether all that it needs is known: what is still
+/// to come of a pin is not needed yet.
+pub async fn visit(shared: &Shared, keeper: &Keeper, walk: &mut Walk, visit: &mut dyn FnMut(&Cid)) -> Result<bool> {
     if !keeper.recursive {
         visit(&keeper.cid);
         return Ok(true);
     }
-    Ok(match walk(shared, &keeper.cid, visit).await? {
-        Walked::Whole => true,
-        Walked::Missing => keeper.pending,
-        Walked::Unreadable => false,
-    })
-}
-
-/// How much of a DAG could be walked.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Walked {
-    /// All of it.
-    Whole,
-    /// Some nodes are not held.
-    Missing,
-    /// Some are held, and cannot be read.
-    Unreadable,
-}
-
-/// Visits the part of a DAG that is held, each node once; leaves may come more than once.
-async fn walk(shared: &Shared, root: &Cid, visit: &mut dyn FnMut(&Cid)) -> Result<Walked> {
-    let mut walked = Walked::Whole;
-    let mut seen = HashSet::new();
-    let mut stack = vec![*root];
-    while let Some(cid) = stack.pop() {
-        visit(&cid);
-        if Codec::of(&cid)? == Codec::Raw || !seen.insert(cid) {
-            continue;
-        }
-        match below(shared.blocks.as_ref(), &cid).await {
-            Ok(below) => stack.extend(below.into_iter().rev()),
-            Err(Error::NotAvailableOffline { .. }) => walked = walked.max(Walked::Missing),
-            Err(Error::Corrupt { .. } | Error::Unsupported(_)) => walked = Walked::Unreadable,
-            Err(error) => return Err(error),
+    walk.begin(&keeper.cid);
+    loop {
+        if let Some(walked) = walk.step(shared, visit).await? {
+            return Ok(keeper.knows(walked));
         }
     }
-    Ok(walked)
-}
-
-/// Goes through a DAG of which everything must be held, or be fetched.
-pub async fn walk_all(source: &Source, root: &Cid) -> Result<()> {
-    let mut seen = HashSet::new();
-    let mut stack = vec![*root];
-    source.ensure(&stack).await?;
-    while let Some(cid) = stack.pop() {
-        if Codec::of(&cid)? == Codec::Raw || !seen.insert(cid) {
-            continue;
-        }
-        let below = below(source, &cid).await?;
-        source.ensure_below(cid, &below).await?;
-        stack.extend(below.into_iter().rev());
-    }
-    Ok(())
-}
-
-async fn below(source: &dyn BlockSource, cid: &Cid) -> Result<Vec<Cid>> {
-    source.blocks(&[*cid]).await?.first().map_or(Ok(Vec::new()), dag::links)
 }

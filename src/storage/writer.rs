@@ -88,8 +88,10 @@ impl Writer {
         let done = match finished {
             Ok((blocks, built)) => {
                 let part = Part::new(&self.shared, &self.options, self.layout, blocks, built);
-                let pinned = self.shared.blocks.commit(part.commit).await;
-                pinned.map(|pinned| StoredRoot { root: part.root, pinned: pinned.first() == Some(&true) })
+                let shared = &self.shared;
+                let done = shared.write(part.commit, async |commit| shared.blocks.commit(commit).await).await;
+                shared.room.used(&part.root.cid);
+                done.map(|done| StoredRoot { root: part.root, pinned: done.pinned.first() == Some(&true) })
             }
             Err(error) => Err(error),
         };
@@ -111,7 +113,7 @@ impl Writer {
     /// The work, if it has not ended; from now on nothing is swept.
     async fn begin(&mut self) -> Result<&mut Work> {
         if self.work.is_some() && self.open.is_none() {
-            self.open = Some(sweep::enter(&self.shared).await);
+            self.open = Some(sweep::enter(&self.shared).await?);
         }
         self.work.as_mut().ok_or(Error::Cancelled)
     }
@@ -154,7 +156,7 @@ impl Work {
         }
     }
 
-    async fn write(&mut self, shared: &Shared, layout: Layout, bytes: Bytes) -> Result<()> {
+    async fn write(&mut self, shared: &Rc<Shared>, layout: Layout, bytes: Bytes) -> Result<()> {
         self.chunker.push(bytes);
         while let Some(chunk) = self.chunker.next_chunk() {
             self.batch_bytes += chunk.len();
@@ -168,7 +170,7 @@ impl Work {
         Ok(())
     }
 
-    fn hash_batch(&mut self, shared: &Shared, layout: Layout) {
+    fn hash_batch(&mut self, shared: &Rc<Shared>, layout: Layout) {
         self.in_flight += std::mem::take(&mut self.batch_bytes);
         let chunks = std::mem::take(&mut self.batch);
         let hasher = shared.hasher.clone();
@@ -176,7 +178,7 @@ impl Work {
     }
 
     /// Moves what is under way along, until no more than `allowed` bytes are.
-    async fn drain(&mut self, shared: &Shared, allowed: usize) -> Result<()> {
+    async fn drain(&mut self, shared: &Rc<Shared>, allowed: usize) -> Result<()> {
         loop {
             let must_wait = self.in_flight > allowed;
             let next = poll_fn(|context| self.poll_event(context));
@@ -194,8 +196,10 @@ impl Work {
                     let blocks = self.link(shared, leaves).await?;
                     let commit =
                         Commit { blocks, durability: shared.options.durability, ahead: true, ..Commit::default() };
-                    let door = shared.blocks.clone();
-                    self.committing.push(Box::pin(async move { (bytes, door.write_ahead(commit).await) }));
+                    let shared = shared.clone();
+                    self.committing.push(Box::pin(async move {
+                        (bytes, shared.write(commit, async |commit| shared.blocks.write_ahead(commit).await).await)
+                    }));
                 }
             }
         }
@@ -212,7 +216,7 @@ impl Work {
         }
     }
 
-    async fn link(&mut self, shared: &Shared, leaves: Vec<Leaf>) -> Result<Vec<Block>> {
+    async fn link(&mut self, shared: &Rc<Shared>, leaves: Vec<Leaf>) -> Result<Vec<Block>> {
         let mut blocks = Vec::with_capacity(leaves.len());
         for leaf in leaves {
             blocks.extend(self.builder.link(shared.hasher.as_ref(), &leaf).await?);
@@ -222,7 +226,7 @@ impl Work {
     }
 
     /// Waits for everything written ahead, and returns the blocks that are still to be committed, the root among them.
-    async fn finish(&mut self, shared: &Shared, layout: Layout) -> Result<(Vec<Block>, Built)> {
+    async fn finish(&mut self, shared: &Rc<Shared>, layout: Layout) -> Result<(Vec<Block>, Built)> {
         let last = self.chunker.finish();
         if !last.is_empty() || self.chunks == 0 {
             self.batch.push(last);
@@ -244,7 +248,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    fn new(shared: &Shared, options: &StoreOptions, layout: Layout, blocks: Vec<Block>, built: Built) -> Part {
+    fn new(shared: &Rc<Shared>, options: &StoreOptions, layout: Layout, blocks: Vec<Block>, built: Built) -> Part {
         let root = Root {
             cid: built.root,
             filename: options.filename.clone(),
@@ -264,7 +268,7 @@ impl Part {
 }
 
 /// The parts of many files, hashed together: small files fill the lanes of the hasher only in company.
-pub(super) async fn many(shared: &Shared, files: Vec<(Bytes, StoreOptions)>) -> Result<Vec<Part>> {
+pub(super) async fn many(shared: &Rc<Shared>, files: Vec<(Bytes, StoreOptions)>) -> Result<Vec<Part>> {
     let mut prepared = Vec::with_capacity(files.len());
     for (data, options) in files {
         let options = options.check()?;

@@ -197,8 +197,11 @@ async fn pins(fixture: &dyn Fixture) {
     assert_eq!(tier.usage().await.unwrap().pinned, 0);
     tier.commit(Commit { pin: vec![Pin::recursive(cid)], ..Commit::default() }).await.unwrap();
     assert!(pinned().await);
-    // A root that is dropped takes its pin along.
+    // A pinned root is dropped only together with its pin.
     tier.commit(Commit { drop_roots: vec![cid], ..Commit::default() }).await.unwrap();
+    assert!(pinned().await);
+    tier.commit(Commit { drop_roots: vec![cid], unpin: vec![cid], ..Commit::default() }).await.unwrap();
+    assert_eq!(tier.root(&cid).await.unwrap(), None);
     tier.commit(Commit { set_roots: vec![root(&cid, "c")], ..Commit::default() }).await.unwrap();
     assert!(!pinned().await);
 }
@@ -247,7 +250,7 @@ async fn named_pins(fixture: &dyn Fixture) {
     // A direct one does not keep a file.
     tier.commit(Commit { set_roots: vec![root(&block, "b")], ..Commit::default() }).await.unwrap();
     assert!(!tier.root(&block).await.unwrap().unwrap().pinned);
-    tier.commit(Commit { unpin: vec![block], drop_roots: vec![file], ..Commit::default() }).await.unwrap();
+    tier.commit(Commit { unpin: vec![block, file], drop_roots: vec![file], ..Commit::default() }).await.unwrap();
     assert_eq!(tier.pins(None, 9).await.unwrap(), []);
     assert_eq!(tier.usage().await.unwrap().pinned, 0);
 }

@@ -206,6 +206,10 @@ impl<T: Tier + ?Sized + 'static> Tier for GroupCommit<T> {
         self.queue.tier.alone().await
     }
 
+    async fn changes_by_others(&self) -> Result<u64> {
+        self.queue.tier.changes_by_others().await
+    }
+
     fn recovery(&self) -> Recovery {
         self.queue.tier.recovery()
     }

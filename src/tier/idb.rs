@@ -42,6 +42,9 @@ struct Followed {
     /// The last entry's place.
     place: f64,
     entries: u64,
+    /// All entries ever read, and those among them that were written here.
+    read: u64,
+    own: u64,
     roots: RootMap,
     blocks: f64,
     bytes: f64,
@@ -82,6 +85,7 @@ impl IdbTier {
         self.log.apply(&entries)?;
         // Its own entry is the last, and says by how much the figures have changed.
         let own = Array::from(&entries).pop();
+        self.log.followed.borrow_mut().own += u64::from(own.is_object());
         let fewer = |key: &str| -number(&own, key).min(0.0) as u64;
         Ok((present, Amount { blocks: fewer("blocks"), bytes: fewer("bytes") }))
     }
@@ -137,7 +141,8 @@ impl Followed {
             return Ok(()); // read by somebody else in the meantime
         }
         if get("whole").is_truthy() {
-            *self = Followed { entries: self.entries, ..Followed::default() };
+            let Followed { entries, read, own, .. } = *self;
+            *self = Followed { entries, read, own, ..Followed::default() };
         }
         if let Ok(record) = get("record").dyn_into::<Uint8Array>() {
             let Change { set_roots, drop_roots, pin, unpin, notes, .. } = Change::decode(&record.to_vec())?;
@@ -146,6 +151,7 @@ impl Followed {
         }
         self.place = number("place");
         self.entries += 1;
+        self.read += 1;
         self.blocks += number("blocks");
         self.bytes += number("bytes");
         self.quarantined += number("quarantined");
@@ -282,6 +288,12 @@ impl Tier for IdbTier {
     async fn note(&self, name: &str) -> Result<Option<Bytes>> {
         self.follow().await?;
         Ok(self.log.followed.borrow().roots.note(name))
+    }
+
+    async fn changes_by_others(&self) -> Result<u64> {
+        self.follow().await?;
+        let followed = self.log.followed.borrow();
+        Ok(followed.read.saturating_sub(followed.own))
     }
 
     async fn usage(&self) -> Result<Usage> {

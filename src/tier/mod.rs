@@ -49,7 +49,7 @@ pub struct Commit {
     pub blocks: Vec<Block>,
     /// Roots to set; one with the same CID is replaced.
     pub set_roots: Vec<Root>,
-    /// Roots to forget, and their pins with them.
+    /// Roots to forget. One that is pinned as a whole stays, unless this takes its pin away.
     pub drop_roots: Vec<Cid>,
     /// Pins to set; one of the same CID is replaced.
     pub pin: Vec<Pin>,
@@ -228,6 +228,11 @@ pub trait Tier {
     /// the guard, so it is for bounded work; and what they have made reachable before is seen only after it was given.
     async fn alone(&self) -> Result<Option<Guard>> {
         Ok(Some(Guard::default()))
+    }
+
+    /// Counts the commits of others who have the same medium open, as far as they are known here.
+    async fn changes_by_others(&self) -> Result<u64> {
+        Ok(0)
     }
 
     /// What opening it had to mend.

@@ -103,11 +103,11 @@ struct Entry {
 impl RootMap {
     /// Applies the part of a commit that concerns roots and pins, and tells which of the roots set are pinned now.
     pub fn apply(&mut self, set: Vec<Root>, drop: &[Cid], pin: Vec<Pin>, unpin: &[Cid]) -> Vec<bool> {
-        for cid in drop {
-            self.change(cid, |entry| *entry = Entry::default());
-        }
         for cid in unpin {
             self.change(cid, |entry| entry.pin = None);
+        }
+        for cid in drop {
+            self.change(cid, |entry| entry.root = entry.root.take().filter(|_| entry.is_pinned()));
         }
         for pin in pin {
             self.change(&pin.cid.clone(), |entry| {

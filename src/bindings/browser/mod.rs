@@ -171,8 +171,7 @@ impl Engine {
     /// Sets limits.
     #[wasm_bindgen(js_name = configureCache)]
     pub fn configure_cache(&self, config: JsValue) -> Outcome<()> {
-        self.storage.configure_cache(convert::cache_config(config)?);
-        Ok(())
+        Ok(self.storage.configure_cache(convert::cache_config(config)?)?)
     }
 
     /// Makes everything acknowledged survive a power cut.

@@ -4,7 +4,8 @@ use super::world::ipfs_kit::storage::types as wit;
 use crate::{
     error::{self, OfflineReason},
     hash::HashFunction,
-    storage::{self, BackendState, EvictionPolicy, Verification},
+    policy::Policy,
+    storage::{self, BackendState, Verification},
     tier::{Durability, StoredRoot},
     unixfs::{Layout, Profile},
 };
@@ -152,7 +153,8 @@ impl From<wit::CacheConfig> for storage::CacheConfig {
         storage::CacheConfig {
             memory_bytes: config.memory_bytes,
             disk_bytes: config.disk_bytes,
-            policy: config.policy.map(|wit::EvictionPolicy::Lru| EvictionPolicy::Lru),
+            policy: config.policy.map(|wit::EvictionPolicy::Lru| Policy::Lru),
+            ..storage::CacheConfig::default()
         }
     }
 }

@@ -159,8 +159,7 @@ impl GuestHandle for OpenStore {
     }
 
     fn configure_cache(&self, config: CacheConfig) -> Result<(), Error> {
-        self.0.configure_cache(config.into());
-        Ok(())
+        Ok(self.0.configure_cache(config.into())?)
     }
 
     fn flush(&self) -> Result<(), Error> {

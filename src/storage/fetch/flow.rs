@@ -135,7 +135,7 @@ impl Flow {
     }
 
     /// Goes on until something has been stored, or there is no more.
-    pub async fn step(&mut self, shared: &Shared, remotes: &Rc<Remotes>, known: &Known) -> Result<Step> {
+    pub async fn step(&mut self, shared: &Rc<Shared>, remotes: &Rc<Remotes>, known: &Known) -> Result<Step> {
         loop {
             match poll_fn(|context| self.poll(context, shared, remotes)).await {
                 Event::Received((body, piece)) => self.receive(body, piece),
@@ -149,7 +149,7 @@ impl Flow {
     }
 
     /// Begins what can begin, and gives what has ended.
-    fn poll(&mut self, context: &mut Context<'_>, shared: &Shared, remotes: &Rc<Remotes>) -> Poll<Event> {
+    fn poll(&mut self, context: &mut Context<'_>, shared: &Rc<Shared>, remotes: &Rc<Remotes>) -> Poll<Event> {
         if self.failure.is_some() {
             (self.body, self.receiving) = (None, None);
         }
@@ -199,7 +199,7 @@ impl Flow {
         self.lingering.get_or_insert_with(linger).poll_unpin(context).is_ready()
     }
 
-    fn commit(&mut self, shared: &Shared) {
+    fn commit(&mut self, shared: &Rc<Shared>) {
         let mut bytes = 0;
         let fits = |block: &&Block| {
             bytes += block.bytes().len();
@@ -207,9 +207,10 @@ impl Flow {
         };
         let count = self.proven.iter().take_while(fits).count().max(1);
         let blocks: Vec<Block> = self.proven.drain(..count).collect();
-        let (door, durability) = (shared.blocks.clone(), shared.options.durability);
+        let (shared, durability) = (shared.clone(), shared.options.durability);
         let commit = Commit { blocks: blocks.clone(), durability, ahead: true, ..Commit::default() };
-        self.committing = Some((blocks, async move { door.keep(commit).await }.boxed_local()));
+        let write = async move { shared.write(commit, async |commit| shared.blocks.keep(commit).await).await };
+        self.committing = Some((blocks, write.boxed_local()));
     }
 
     /// Takes whole blocks out of what has come.
@@ -249,7 +250,7 @@ impl Flow {
     }
 
     /// Of proven blocks takes those that are wanted. After a lie nothing is.
-    async fn take(&mut self, proven: Vec<Result<Block>>, shared: &Shared, known: &Known) -> Result<()> {
+    async fn take(&mut self, proven: Vec<Result<Block>>, shared: &Rc<Shared>, known: &Known) -> Result<()> {
         for proven in proven {
             let block = match proven {
                 Ok(block) => block,
@@ -269,7 +270,7 @@ impl Flow {
         Ok(())
     }
 
-    async fn take_one(&mut self, block: Block, shared: &Shared, known: &Known) -> Result<Result<(), Failure>> {
+    async fn take_one(&mut self, block: Block, shared: &Rc<Shared>, known: &Known) -> Result<Result<(), Failure>> {
         let cid = *block.cid();
         let key = block::key(&cid);
         let asked = self.wanted.remove(&cid);
@@ -294,7 +295,7 @@ impl Flow {
     }
 
     /// Whether a block that nothing asked for is here none the less, or about to be.
-    async fn is_held(&self, key: Option<&Key>, shared: &Shared, known: &Known) -> Result<bool> {
+    async fn is_held(&self, key: Option<&Key>, shared: &Rc<Shared>, known: &Known) -> Result<bool> {
         match key {
             None => Ok(true),
             Some(key) if self.coming.contains(key) || known.is_held(key) == Some(true) => Ok(true),

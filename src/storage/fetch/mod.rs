@@ -271,7 +271,9 @@ impl Fetch {
             return Err(error);
         }
         if self.open.borrow().is_none() {
-            let open = sweep::enter(&self.shared).await;
+            // Until it is a root's, and should it never be one.
+            self.shared.room.litter();
+            let open = sweep::enter(&self.shared).await?;
             self.open.replace(Some(open));
         }
         let flow = self.flow.take();
@@ -397,7 +399,8 @@ impl Fetch {
     async fn store(&self, block: Block, remote: &str) -> Result<()> {
         let (bytes, durability) = (block.bytes().len() as u64, self.shared.options.durability);
         let commit = Commit { blocks: vec![block.clone()], durability, ahead: true, ..Commit::default() };
-        let fresh = self.shared.blocks.keep(commit).await?.held.contains(&false);
+        let done = self.shared.write(commit, async |commit| self.shared.blocks.keep(commit).await).await?;
+        let fresh = done.held.contains(&false);
         self.stored(Stored { blocks: vec![block], fresh: fresh.into(), bytes: if fresh { bytes } else { 0 } }, remote);
         Ok(())
     }

@@ -61,6 +61,7 @@ impl BlockSource for Source {
         if let Ok(session) = &self.session {
             session.fetch_known(cids).await?;
         }
+        self.blocks.rely_on(cids);
         // One for each corrupt copy: one that could not be set aside is found again and again.
         let mut tries = cids.len();
         loop {
