@@ -150,6 +150,11 @@ impl<K: Copy + Eq + Hash> Replacement<K> {
         self.trim();
     }
 
+    /// The entry that was admitted last takes the place in the order that its use gives it: the next room is for another.
+    pub fn settle(&mut self) {
+        self.queues.newcomer = None;
+    }
+
     /// An entry was used. Whether it is held.
     pub fn touch(&mut self, key: &K) -> bool {
         self.slots.get(key).is_some_and(|slot| self.queues.touch(*slot))

@@ -67,7 +67,9 @@ impl Reader {
             return Err(Error::InvalidArgument("to pin what is read, read the whole file".into()));
         }
         shared.room.used(&root);
-        shared.room.used(&cid);
+        if cid != root {
+            shared.room.used(&cid);
+        }
         let holds = [hold, Hold::new(&shared, cid)];
         let reader = Reader { shared, cid, whole, pin, file, source, _holds: holds };
         if reader.remaining() == 0 {

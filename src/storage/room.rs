@@ -174,9 +174,6 @@ impl Room {
     /// A root was stored or read.
     pub fn used(&self, cid: &Cid) {
         let mut uses = self.uses.borrow_mut();
-        if uses.cids.back() == Some(cid) {
-            return;
-        }
         if uses.cids.len() == MAX_USES {
             uses.cids.pop_front();
         }
@@ -358,15 +355,18 @@ impl Shared {
                 uses.cids.len().checked_sub(uses.unapplied).and_then(|at| uses.cids.get(at)).copied()
             };
             let Some(used) = next else { break };
-            let root = self.tier.root(&used).await?;
-            if let (Some(stored), Some(order)) = (root, self.room.order.borrow_mut().as_mut()) {
-                order.admit(used, stored.root.size.max(1));
+            let stored = self.tier.root(&used).await?;
+            if let (Some(stored), Some(order)) = (stored, self.room.order.borrow_mut().as_mut()) {
+                note_use(order, used, stored.root.size);
             }
             let mut uses = self.room.uses.borrow_mut();
             uses.unapplied = uses.unapplied.saturating_sub(1);
         }
         let mut order = self.room.order.borrow_mut();
-        Ok(act(order.get_or_insert_with(|| Replacement::new(self.room.policy.get(), u64::MAX))))
+        let order = order.get_or_insert_with(|| Replacement::new(self.room.policy.get(), u64::MAX));
+        // Room is made before what needs it is stored.
+        order.settle();
+        Ok(act(order))
     }
 
     async fn load_order(&self) -> Result<Replacement<Cid>> {
@@ -389,7 +389,7 @@ impl Shared {
                 if order.bytes_of(&root.cid).is_none() {
                     unknown.push((root.modified, root.cid));
                 }
-                roots.insert(root.cid, root.size.max(1));
+                roots.insert(root.cid, root.size);
             }
         }
         let gone: Vec<Cid> = order.order().map(|(cid, _)| cid).filter(|cid| !roots.contains_key(cid)).collect();
@@ -399,7 +399,7 @@ impl Shared {
         let used = uses_in(self.tier.note(USES).await?);
         for cid in unknown.into_iter().map(|(_, cid)| cid).chain(used) {
             if let Some(size) = roots.get(&cid) {
-                order.admit(cid, *size);
+                note_use(&mut order, cid, *size);
             }
         }
         Ok(order)
@@ -428,6 +428,13 @@ impl Shared {
             uses.iter().skip(uses.len().saturating_sub(MAX_USES)).map(|cid| cid.to_bytes().into()).collect();
         let notes = vec![(USES.to_owned(), Some(minicbor::to_vec(bytes).unwrap_or_default().into()))];
         let _ = self.blocks.commit(Commit { notes, durability: Durability::Relaxed, ..Commit::default() }).await;
+    }
+}
+
+/// What the order does not know was stored just now.
+fn note_use(order: &mut Replacement<Cid>, cid: Cid, bytes: u64) {
+    if !order.touch(&cid) {
+        order.admit(cid, bytes.max(1));
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Amount, Commit, Committed, Held, Pin, Place, StoredRoot, Tier, Usage, root::RootMap};
 use crate::{
     block::{self, Cid, Key},
-    error::Result,
+    error::{Error, Result},
 };
 
 /// Blocks and roots in memory; gone with the process.
@@ -25,6 +25,8 @@ struct State {
     roots: RootMap,
     bytes: u64,
     quarantined: u64,
+    /// Bytes that the medium has room for.
+    room: Option<u64>,
 }
 
 impl MemoryTier {
@@ -40,6 +42,15 @@ impl MemoryTier {
         if let Some(held) = self.state.borrow_mut().blocks.get_mut(key) {
             held.bytes = bytes;
         }
+    }
+}
+
+impl MemoryTier {
+    /// From now on it has room for so many bytes, as a full disk has.
+    #[cfg(any(test, feature = "testing"))]
+    #[doc(hidden)]
+    pub fn has_room_for(&self, bytes: u64) {
+        self.state.borrow_mut().room = Some(bytes);
     }
 }
 
@@ -88,6 +99,9 @@ impl Tier for MemoryTier {
 
     async fn commit(&self, commit: Commit) -> Result<Committed> {
         let mut state = self.state.borrow_mut();
+        if state.room.is_some_and(|room| commit.bytes() > room.saturating_sub(state.bytes)) {
+            return Err(Error::QuotaExceeded { needed: commit.bytes(), limit: 0 });
+        }
         let mut dropped = Amount::default();
         for key in commit.drop_blocks {
             state.take_out(&key, &mut dropped);
