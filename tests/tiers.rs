@@ -32,7 +32,7 @@ struct Pack(TempDir);
 impl conformance::Fixture for Pack {
     async fn open(&self) -> Result<Rc<dyn Tier>> {
         let directory = Rc::new(NativeDirectory::open(self.0.path())?);
-        Ok(Rc::new(PackTier::open(directory, &CpuHasher).await?))
+        Ok(Rc::new(PackTier::open(directory, Rc::new(CpuHasher)).await?))
     }
 }
 

@@ -41,7 +41,7 @@ pub fn open(place: Place, mut options: OpenOptions) -> Result<Storage> {
     }
     run(async {
         let files = Rc::new(WasiDirectory::open(&directory)?);
-        let tier = PackTier::open(files, &CpuHasher).await?;
+        let tier = PackTier::open(files, Rc::new(CpuHasher)).await?;
         Storage::new(Rc::new(tier), Rc::new(CpuHasher), Rc::new(WallClock), options)
     })
 }

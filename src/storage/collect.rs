@@ -17,7 +17,7 @@ use super::{
 use crate::{
     block::{self, Cid, Key},
     error::{Error, Result},
-    tier::{Amount, Commit, Durability},
+    tier::{Amount, Commit, Compacted, Durability},
 };
 
 /// A step ends after so many milliseconds, and with what it has begun by then: a few blocks read, or a page of keys.
@@ -83,6 +83,9 @@ pub struct CollectReport {
     /// Their bytes.
     #[n(4)]
     pub freed_bytes: u64,
+    /// Bytes that compaction gave back to the medium, also of what was dropped earlier.
+    #[n(8)]
+    pub given_back: u64,
     /// Blocks that stayed because a pin reaches them.
     #[n(5)]
     pub pinned: u64,
@@ -353,6 +356,13 @@ impl Collection {
     }
 
     async fn compact(&mut self) -> Result<()> {
+        if !self.report.dry_run {
+            let Compacted { freed, more, .. } = self.shared.tier.compact().await?;
+            self.report.given_back += freed;
+            if more {
+                return Ok(());
+            }
+        }
         self.work = Work::Ended;
         self.report.ended = self.shared.clock.now();
         if !self.report.dry_run {

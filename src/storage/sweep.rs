@@ -26,6 +26,10 @@ const MAX_CANDIDATES: usize = 256 * 1024;
 /// Blocks dropped in one commit: a tier holds up everything else for that long.
 pub const MAX_DROPS: usize = 8 * 1024;
 
+/// Steps of compaction after a sweep, of some 4 MiB each: who waits for it must not wait for long. Later sweeps and
+/// collections go on.
+const MAX_COMPACTIONS: usize = 4;
+
 /// What may be dropped.
 #[derive(Default)]
 pub struct Sweeper {
@@ -157,10 +161,22 @@ pub async fn sweep(shared: &Rc<Shared>) -> Result<Amount> {
         dropped.add(drop_now(shared, batch).await?);
     }
     // What is reached is none any more. What somebody relies on may be garbage once he is done.
-    let mut candidates = candidates.borrow_mut();
-    candidates.retain(|key| !examined.contains(key) || (garbage.contains(key) && shared.relied.spares(key)));
-    postponed.set(!candidates.is_empty());
+    let waits = |key: &Key| !examined.contains(key) || (garbage.contains(key) && shared.relied.spares(key));
+    candidates.borrow_mut().retain(waits);
+    postponed.set(!candidates.borrow().is_empty());
+    if dropped.blocks > 0 {
+        compact(shared).await;
+    }
     Ok(dropped)
+}
+
+/// Gives some room back to the medium: what was dropped is dropped in any case, so that a failure may pass.
+async fn compact(shared: &Shared) {
+    for _ in 0..MAX_COMPACTIONS {
+        if !shared.tier.compact().await.is_ok_and(|done| done.more) {
+            break;
+        }
+    }
 }
 
 /// Those that nothing reaches; none if that cannot be known: below a node that cannot be read nobody can tell what is

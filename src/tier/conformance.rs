@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Version;
 
-use super::{Amount, Commit, Durability, GroupCommit, Pin, PinKind, Root, StoredRoot, Tier};
+use super::{Amount, Commit, Durability, GroupCommit, Pin, PinKind, Root, StoredRoot, Tier, Usage};
 use crate::{
     block::{self, Block, Cid, Codec, Key},
     error::Result,
@@ -43,6 +43,7 @@ pub async fn all<F: Fixture>(fresh: impl Fn(&str) -> F) {
     keys(&fresh("keys")).await;
     large_commits(&fresh("large")).await;
     reopening(&fresh("reopening")).await;
+    compaction(&fresh("compaction")).await;
     group(&fresh("group")).await;
 }
 
@@ -82,7 +83,9 @@ async fn empty(fixture: &dyn Fixture) {
     assert_eq!(get(&tier, &[]).await, []);
     assert_eq!(tier.root(block.cid()).await.unwrap(), None);
     assert_eq!(tier.roots(None, 10).await.unwrap(), []);
-    assert_eq!(tier.usage().await.unwrap(), Default::default());
+    let usage = tier.usage().await.unwrap();
+    assert_eq!(usage, Usage { stored: usage.stored, ..Usage::default() });
+    assert!(usage.stored < 100, "{} bytes of nothing", usage.stored);
     tier.commit(Commit::default()).await.unwrap();
     tier.flush().await.unwrap();
 }
@@ -405,6 +408,46 @@ async fn reopening(fixture: &dyn Fixture) {
     let tier = fixture.open().await.unwrap();
     assert_eq!(tier.has(&[key(&first), key(&second)]).await.unwrap(), [false, true]);
     assert_eq!(tier.root(first.cid()).await.unwrap(), None);
+}
+
+/// Most of a store is dropped, and its room given back while others write: what is alive stays, and nothing else.
+async fn compaction(fixture: &dyn Fixture) {
+    let tier: Rc<dyn Tier> = Rc::new(GroupCommit::new(fixture.open().await.unwrap()));
+    let made = blocks_of(HashFunction::Sha2_256, (0..60u64).map(|n| noise(n, 200_000)).collect()).await;
+    for blocks in made.chunks(10) {
+        tier.commit(Commit { blocks: blocks.to_vec(), ..Commit::default() }).await.unwrap();
+    }
+    let (kept, gone): (Vec<Block>, Vec<Block>) = made.into_iter().partition(|block| key(block).digest()[0] < 32);
+    let keys = |blocks: &[Block]| blocks.iter().map(key).collect::<Vec<Key>>();
+    let mut kept = kept;
+    let before = tier.usage().await.unwrap().stored;
+    tier.commit(Commit { drop_blocks: keys(&gone), ..Commit::default() }).await.unwrap();
+    for n in 0.. {
+        let more = blocks_of(HashFunction::Blake3, vec![noise(1000 + n, 1000)]).await;
+        kept.extend(more.iter().cloned());
+        let commit = tier.commit(Commit { blocks: more, ..Commit::default() });
+        let (committed, compacted) = futures_util::future::join(commit, tier.compact()).await;
+        committed.unwrap();
+        if !compacted.unwrap().more {
+            break;
+        }
+        assert!(n < 1000, "it comes to no end");
+    }
+    let check = async |tier: &Rc<dyn Tier>| {
+        let expected: Vec<Option<Bytes>> = kept.iter().map(|block| Some(block.bytes().clone())).collect();
+        assert_eq!(get(tier, &keys(&kept)).await, expected);
+        assert!(tier.has(&keys(&gone)).await.unwrap().into_iter().all(|held| !held));
+        assert_eq!(tier.keys(None, 1000).await.unwrap().len(), kept.len());
+        let usage = tier.usage().await.unwrap();
+        assert_eq!((usage.blocks, usage.bytes), (kept.len() as u64, kept.iter().map(|b| b.bytes().len() as u64).sum()));
+        let bound = 2 * usage.bytes + (2 << 20);
+        assert!(usage.stored <= bound && bound < before, "{} bytes are left of {before}", usage.stored);
+    };
+    check(&tier).await;
+    drop(tier);
+    if fixture.persists() {
+        check(&fixture.open().await.unwrap()).await;
+    }
 }
 
 /// Many commits at once, as callers make them who do not wait for one another.

@@ -14,7 +14,9 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_util::future::{self, Either};
 
-use super::{Commit, Committed, Durability, Guard, Held, Pin, Recovery, StoredRoot, Tier, Usage, turn::Turn};
+use super::{
+    Commit, Committed, Compacted, Durability, Guard, Held, Pin, Recovery, StoredRoot, Tier, Usage, turn::Turn,
+};
 use crate::{
     block::{self, Cid, Key},
     error::{Error, Result},
@@ -34,6 +36,8 @@ pub struct GroupCommit<T: ?Sized> {
 
 struct Queue<T: ?Sized> {
     waiting: RefCell<VecDeque<Waiting>>,
+    /// Who waits for a step of a compaction.
+    compacting: RefCell<VecDeque<oneshot::Sender<Result<Compacted>>>>,
     /// Most bytes of blocks held.
     limit: Cell<Option<u64>>,
     tier: Rc<T>,
@@ -47,7 +51,7 @@ struct Waiting {
 impl<T: Tier + ?Sized> GroupCommit<T> {
     /// Wraps a tier.
     pub fn new(tier: Rc<T>) -> Self {
-        let queue = Queue { waiting: RefCell::default(), limit: Cell::new(None), tier };
+        let queue = Queue { waiting: RefCell::default(), compacting: RefCell::default(), limit: Cell::new(None), tier };
         GroupCommit { queue: Rc::new(queue), writing: Turn::default() }
     }
 
@@ -59,6 +63,20 @@ impl<T: Tier + ?Sized> GroupCommit<T> {
     /// Sets the limit. What is held already stays.
     pub fn set_limit(&self, limit: Option<u64>) {
         self.queue.limit.set(limit);
+    }
+}
+
+impl<T: Tier + ?Sized + 'static> GroupCommit<T> {
+    /// Moves the writing along until what was queued is answered.
+    async fn write_until<A>(&self, mut answer: oneshot::Receiver<Result<A>>) -> Result<A> {
+        loop {
+            let queue = self.queue.clone();
+            let writing = self.writing.join_or_begin(async move { queue.write_next().await });
+            match future::select(&mut answer, writing).await {
+                Either::Left((answer, _)) => return answer.unwrap_or(Err(Error::Cancelled)),
+                Either::Right(((), _)) => {}
+            }
+        }
     }
 }
 
@@ -83,7 +101,16 @@ impl<T: Tier + ?Sized> Queue<T> {
         group
     }
 
+    /// Writes what waits: commits first, then a step of a compaction.
     async fn write_next(&self) {
+        self.write_group().await;
+        let compacting = self.compacting.borrow_mut().pop_front();
+        if let Some(done) = compacting {
+            let _ = done.send(self.tier.compact().await);
+        }
+    }
+
+    async fn write_group(&self) {
         let group = self.next_group();
         if group.len() > 1 {
             let mut merged = Commit { durability: Durability::Relaxed, ahead: true, ..Commit::default() };
@@ -151,16 +178,9 @@ impl<T: Tier + ?Sized + 'static> Tier for GroupCommit<T> {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed> {
-        let (done, mut answer) = oneshot::channel();
+        let (done, answer) = oneshot::channel();
         self.queue.waiting.borrow_mut().push_back(Waiting { commit, done });
-        loop {
-            let queue = self.queue.clone();
-            let writing = self.writing.join_or_begin(async move { queue.write_next().await });
-            match future::select(&mut answer, writing).await {
-                Either::Left((answer, _)) => return answer.unwrap_or(Err(Error::Cancelled)),
-                Either::Right(((), _)) => {}
-            }
-        }
+        self.write_until(answer).await
     }
 
     async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>> {
@@ -208,6 +228,12 @@ impl<T: Tier + ?Sized + 'static> Tier for GroupCommit<T> {
 
     async fn changes_by_others(&self) -> Result<u64> {
         self.queue.tier.changes_by_others().await
+    }
+
+    async fn compact(&self) -> Result<Compacted> {
+        let (done, answer) = oneshot::channel();
+        self.queue.compacting.borrow_mut().push_back(done);
+        self.write_until(answer).await
     }
 
     fn recovery(&self) -> Recovery {

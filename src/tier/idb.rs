@@ -305,6 +305,7 @@ impl Tier for IdbTier {
             roots: followed.roots.len(),
             pinned: followed.roots.pinned(),
             quarantined: followed.quarantined as u64,
+            stored: followed.bytes as u64,
         })
     }
 

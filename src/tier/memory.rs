@@ -154,6 +154,7 @@ impl Tier for MemoryTier {
             roots: state.roots.len(),
             pinned: state.roots.pinned(),
             quarantined: state.quarantined,
+            stored: state.bytes,
         })
     }
 

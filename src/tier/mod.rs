@@ -159,6 +159,19 @@ pub struct Usage {
     pub pinned: u64,
     /// Blocks set aside as corrupt.
     pub quarantined: u64,
+    /// Bytes on the medium, what is dead and what the tier adds included.
+    pub stored: u64,
+}
+
+/// What one step of a compaction did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Compacted {
+    /// Bytes of live blocks that were copied.
+    pub moved: u64,
+    /// Bytes given back to the medium.
+    pub freed: u64,
+    /// Whether there is more to do.
+    pub more: bool,
 }
 
 /// What opening a tier had to mend.
@@ -233,6 +246,12 @@ pub trait Tier {
     /// Counts the commits of others who have the same medium open, as far as they are known here.
     async fn changes_by_others(&self) -> Result<u64> {
         Ok(0)
+    }
+
+    /// One step, of a few MiB at most, towards giving back the room of what was dropped. It goes on at once with commits
+    /// and reads, and may be left off after any step. A tier that gives room back by itself has nothing to do.
+    async fn compact(&self) -> Result<Compacted> {
+        Ok(Compacted::default())
     }
 
     /// What opening it had to mend.

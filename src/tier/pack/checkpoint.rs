@@ -3,7 +3,7 @@
 //! Two files take turns; the newer one that is whole counts. So a checkpoint torn by a crash costs nothing but a longer
 //! replay, and no file needs renaming, which not every home has.
 
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 
 use minicbor::{Decode, Encode, bytes::ByteVec};
 
@@ -42,6 +42,8 @@ pub struct Checkpoint {
     pub roots: RootMap,
     /// Blocks set aside since the store was made.
     pub quarantined: u64,
+    /// Bytes of each file that is there, whatever is in it.
+    pub index_bytes: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Encode, Decode)]
@@ -71,13 +73,15 @@ struct Head {
 pub async fn load(directory: &dyn Directory) -> Result<Checkpoint> {
     let present = directory.list().await?;
     let mut newest = Checkpoint::default();
+    let mut index_bytes = BTreeMap::new();
     for name in NAMES.into_iter().filter(|name| present.iter().any(|file| file == name)) {
         let file = directory.open(name).await?;
+        index_bytes.insert(name, file.len()?);
         if let Some(found) = read(&file)?.filter(|found| found.generation > newest.generation) {
             newest = found;
         }
     }
-    Ok(newest)
+    Ok(Checkpoint { index_bytes, ..newest })
 }
 
 fn read(file: &Rc<dyn RandomAccessFile>) -> Result<Option<Checkpoint>> {
@@ -125,6 +129,7 @@ fn parse(bytes: &[u8]) -> Option<Checkpoint> {
         table,
         roots,
         quarantined: head.quarantined,
+        index_bytes: BTreeMap::new(),
     })
 }
 
@@ -162,8 +167,13 @@ pub fn encode(
     }
     let start = [MAGIC.as_slice(), &crc32fast::hash(&checked).to_le_bytes()].concat();
     checked.splice(0..0, start);
+    (name(generation), checked)
+}
+
+/// The file of a generation.
+pub fn name(generation: u64) -> &'static str {
     let [even, odd] = NAMES;
-    (if generation.is_multiple_of(2) { even } else { odd }, checked)
+    if generation.is_multiple_of(2) { even } else { odd }
 }
 
 /// Writes a checkpoint durably. What it covers in the log must have been synced before.

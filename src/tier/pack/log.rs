@@ -1,6 +1,10 @@
 //! The log: numbered, append-only segment files of frames.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use super::frame::{self, Position, SEGMENT_MAGIC};
 use crate::{
@@ -21,13 +25,18 @@ const LARGE_BYTES: usize = 64 * 1024;
 pub struct Log {
     directory: Rc<dyn Directory>,
     segment_bytes: u32,
+    /// The segments that are there: opening any other would make it.
+    there: RefCell<BTreeSet<u32>>,
     open: RefCell<BTreeMap<u32, Rc<dyn RandomAccessFile>>>,
 }
 
 impl Log {
-    /// A log in this folder. Nothing is read yet.
-    pub fn new(directory: Rc<dyn Directory>, segment_bytes: u32) -> Self {
-        Log { directory, segment_bytes, open: RefCell::default() }
+    /// The log in this folder. No segment is read yet.
+    pub async fn open(directory: Rc<dyn Directory>, segment_bytes: u32) -> Result<Self> {
+        let log = Log { directory, segment_bytes, there: RefCell::default(), open: RefCell::default() };
+        let there = log.segments().await?.into_iter().collect();
+        log.there.replace(there);
+        Ok(log)
     }
 
     /// The numbers of the segments that are there, in order.
@@ -38,18 +47,39 @@ impl Log {
         Ok(numbers)
     }
 
-    /// A segment's file.
+    /// A segment's file, which must be there.
     pub async fn segment(&self, number: u32) -> Result<Rc<dyn RandomAccessFile>> {
+        let gone = || Error::Corrupt { cid: None, detail: format!("{} is not there any more", name(number)) };
+        self.look(number).await?.ok_or_else(gone)
+    }
+
+    /// A segment's file; none if it is not there, or is removed meanwhile.
+    pub async fn look(&self, number: u32) -> Result<Option<Rc<dyn RandomAccessFile>>> {
         if let Some(file) = self.open.borrow().get(&number) {
-            return Ok(file.clone());
+            return Ok(Some(file.clone()));
+        }
+        if !self.there.borrow().contains(&number) {
+            return Ok(None);
         }
         let file = self.directory.open(&name(number)).await?;
+        if !self.there.borrow().contains(&number) {
+            // It was removed before it was opened, and opening has made an empty one.
+            drop(file);
+            self.directory.remove(&name(number)).await?;
+            return Ok(None);
+        }
         self.open.borrow_mut().insert(number, file.clone());
-        Ok(file)
+        Ok(Some(file))
+    }
+
+    /// How long a segment is that is there. Its file is not kept open for that.
+    pub async fn length(&self, number: u32) -> Result<u64> {
+        self.directory.open(&name(number)).await?.len()
     }
 
     /// Makes a new, empty segment; durable as a file when this returns.
     pub async fn create(&self, number: u32) -> Result<Rc<dyn RandomAccessFile>> {
+        self.there.borrow_mut().insert(number);
         let file = self.segment(number).await?;
         file.set_len(0)?;
         file.write_at(0, SEGMENT_MAGIC)?;
@@ -98,6 +128,7 @@ impl Log {
 
     /// Removes a segment.
     pub async fn remove(&self, number: u32) -> Result<()> {
+        self.there.borrow_mut().remove(&number);
         self.open.borrow_mut().remove(&number);
         self.directory.remove(&name(number)).await
     }
@@ -123,6 +154,8 @@ pub struct Appender<'a> {
     /// Where the next frame begins.
     at: Position,
     start: Position,
+    /// Segments that became full, and their lengths.
+    closed: Vec<(u32, u64)>,
     /// Where the log is durable up to.
     synced: Position,
     gathered: Vec<u8>,
@@ -137,12 +170,26 @@ impl<'a> Appender<'a> {
         if file.len()? != u64::from(at.offset) {
             return Err(in_use());
         }
-        Ok(Appender { log, file, at, start: at, synced, gathered: Vec::new(), gathered_at: at.offset })
+        Ok(Appender {
+            log,
+            file,
+            at,
+            start: at,
+            closed: Vec::new(),
+            synced,
+            gathered: Vec::new(),
+            gathered_at: at.offset,
+        })
     }
 
     /// Where the next frame will begin.
     pub fn position(&self) -> Position {
         self.at
+    }
+
+    /// The segments that became full, and their lengths.
+    pub fn closed(&self) -> &[(u32, u64)] {
+        &self.closed
     }
 
     /// Up to where the log is durable.
@@ -216,16 +263,21 @@ impl<'a> Appender<'a> {
         Ok(())
     }
 
-    /// Goes on in a new segment when this one is full. The full one is durable first, so that the log has no holes.
+    /// Goes on in a new segment when this one is full.
     async fn make_room(&mut self, frame_bytes: usize) -> Result<()> {
         if u64::from(self.at.offset) + frame_bytes as u64 <= u64::from(self.log.segment_bytes)
             || self.at.offset == FIRST_FRAME
         {
             return Ok(());
         }
+        self.begin_segment().await
+    }
+
+    /// Goes on in a new segment. The one before it is durable first, so that the log has no holes.
+    pub async fn begin_segment(&mut self) -> Result<()> {
         self.sync()?;
         let next = self.at.segment.checked_add(1).ok_or_else(|| Error::Io("the log has no more numbers".into()))?;
-        if self.log.segment(next).await?.len()? > 0 {
+        if self.log.segments().await?.contains(&next) {
             return Err(in_use()); // begun by another owner: what is in it is not ours to wipe
         }
         self.file = match self.log.create(next).await {
@@ -236,6 +288,7 @@ impl<'a> Appender<'a> {
                 return Err(error);
             }
         };
+        self.closed.push((self.at.segment, u64::from(self.at.offset)));
         self.at = Position { segment: next, offset: FIRST_FRAME };
         self.synced = self.at;
         self.gathered_at = self.at.offset;

@@ -4,30 +4,30 @@
 //! power. `docs/design.md` has the format and says what is durable when.
 
 mod checkpoint;
+mod compact;
 mod frame;
 mod log;
+mod read;
 mod recovery;
+mod state;
 mod table;
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, HashSet},
-    rc::Rc,
-};
+use std::{cell::RefCell, collections::HashSet, rc::Rc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::lock::Mutex;
 
 use self::{
-    frame::{HEADER_BYTES, Header, Position},
+    compact::Moving,
+    frame::{HEADER_BYTES, Position},
     log::{Appender, FIRST_FRAME, Log},
-    recovery::{Replayed, Torn},
-    table::{Entry, Table},
+    recovery::Replayed,
+    state::{Appended, Since, State},
 };
 use super::{
-    Amount, Commit, Committed, Durability, Held, Pin, Place, Recovery, StoredRoot, Tier, Usage, record::Change,
-    root::RootMap,
+    Amount, Commit, Committed, Compacted, Durability, Held, Pin, Place, Recovery, StoredRoot, Tier, Usage,
+    record::Change,
 };
 use crate::{
     block::{self, Block, Cid, Key},
@@ -46,11 +46,21 @@ pub struct Limits {
     pub checkpoint_bytes: u64,
     /// A checkpoint is due after this many frames, too, or after a share of the index: opening looks at each.
     pub checkpoint_frames: u64,
+    /// One step of a compaction copies about this much.
+    pub step_bytes: u64,
+    /// A segment with less than this to give back is not worth the checkpoint that it takes.
+    pub worthwhile_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { segment_bytes: 256 * 1024 * 1024, checkpoint_bytes: 64 * 1024 * 1024, checkpoint_frames: 65_536 }
+        Limits {
+            segment_bytes: 256 * 1024 * 1024,
+            checkpoint_bytes: 64 * 1024 * 1024,
+            checkpoint_frames: 65_536,
+            step_bytes: 4 * 1024 * 1024,
+            worthwhile_bytes: 1024 * 1024,
+        }
     }
 }
 
@@ -60,59 +70,28 @@ const CHECKPOINT_RATIO: u64 = 4;
 /// Blocks and roots in packed files.
 pub struct PackTier {
     directory: Rc<dyn Directory>,
+    hasher: Rc<dyn Hasher>,
     limits: Limits,
     log: Log,
     state: RefCell<State>,
-    /// Held by the one commit that is being written.
+    /// Held by the one commit, or step of a compaction, that is being written.
     writing: Mutex<()>,
+    /// The segment that is being compacted.
+    moving: RefCell<Option<Moving>>,
     recovery: Recovery,
     /// Why nothing can be written any more.
     broken: RefCell<Option<Error>>,
 }
 
-#[derive(Default)]
-struct State {
-    table: Table,
-    roots: RootMap,
-    /// Bytes of the blocks in the table.
-    bytes: u64,
-    quarantined: u64,
-    /// Live blocks in each segment.
-    live: BTreeMap<u32, u64>,
-    /// Where the log ends.
-    end: Position,
-    /// Up to where it is durable.
-    synced: Position,
-    /// Where a record was written last that says so.
-    sealed: Position,
-    /// What lies behind the end since before this opening, until it is cut off.
-    torn: Option<Torn>,
-    since_checkpoint: Since,
-    generation: u64,
-}
-
-#[derive(Default, Clone, Copy)]
-struct Since {
-    bytes: u64,
-    frames: u64,
-}
-
-/// A block of a commit that was appended.
-struct Appended {
-    key: Key,
-    at: Position,
-    length: u32,
-}
-
 impl PackTier {
     /// Opens the store in this folder, or makes one there; mends what a crash left.
-    pub async fn open(directory: Rc<dyn Directory>, hasher: &dyn Hasher) -> Result<PackTier> {
+    pub async fn open(directory: Rc<dyn Directory>, hasher: Rc<dyn Hasher>) -> Result<PackTier> {
         Self::open_with(directory, hasher, Limits::default()).await
     }
 
     /// The same, with other limits.
-    pub async fn open_with(directory: Rc<dyn Directory>, hasher: &dyn Hasher, limits: Limits) -> Result<PackTier> {
-        let log = Log::new(directory.clone(), limits.segment_bytes);
+    pub async fn open_with(directory: Rc<dyn Directory>, hasher: Rc<dyn Hasher>, limits: Limits) -> Result<PackTier> {
+        let log = Log::open(directory.clone(), limits.segment_bytes).await?;
         let checkpoint = checkpoint::load(directory.as_ref()).await?;
         let segments = log.segments().await?;
         let first = match segments.first() {
@@ -123,34 +102,25 @@ impl PackTier {
             }
         };
         let from = checkpoint.position.max(Position { segment: first, offset: FIRST_FRAME });
-        let mut state = State {
-            bytes: checkpoint.table.iter().map(|entry| u64::from(entry.length)).sum(),
-            roots: checkpoint.roots,
-            quarantined: checkpoint.quarantined,
-            generation: checkpoint.generation,
-            ..State::default()
-        };
-        for entry in checkpoint.table.iter() {
-            *state.live.entry(entry.at.segment).or_default() += 1;
+        let mut state = State::of(checkpoint);
+        let replay = recovery::replay(&log, hasher.as_ref(), from).await?;
+        // Also those with nothing alive: a kill between a checkpoint and the removal of what it no longer needs leaves them.
+        for segment in segments.into_iter().filter(|segment| *segment < replay.end.segment) {
+            state.close(segment, log.length(segment).await?);
         }
-        state.table = checkpoint.table;
-        // A kill between a checkpoint and the removal of what it no longer needs leaves segments with nothing alive.
-        for segment in segments.iter().filter(|segment| **segment < from.segment) {
-            state.live.entry(*segment).or_default();
-        }
-
-        let replay = recovery::replay(&log, hasher, from).await?;
-        state.end = replay.end;
+        state.advance(replay.end);
         // An opener that never writes leaves everything as it is: another one may be at work. So what is torn is cut off
         // with the first write, and not sealed but after one.
         state.sealed = replay.end;
         state.torn = Some(replay.torn.clone());
         let tier = PackTier {
             directory,
+            hasher,
             limits,
             log,
             state: RefCell::new(state),
             writing: Mutex::new(()),
+            moving: RefCell::default(),
             recovery: Recovery {
                 replayed: replay.frames.len() as u64,
                 truncated_bytes: replay.torn.bytes,
@@ -188,11 +158,12 @@ impl PackTier {
         match frame {
             Replayed::Block(key, length) => {
                 let frame_bytes = HEADER_BYTES as u64 + key.encoded_len() as u64 + u64::from(length);
-                // A block may have been written a second time after its first copy was found corrupt.
-                if self.find(&key).await?.is_none() {
-                    self.state.borrow_mut().add(&Appended { key, at, length });
-                }
-                self.state.borrow_mut().since_checkpoint.count(frame_bytes);
+                // One that is held already was moved by a compaction, which the later copy lets go on from here.
+                let earlier = self.find(&key).await?;
+                let mut state = self.state.borrow_mut();
+                earlier.into_iter().for_each(|entry| state.take_out(entry));
+                state.add(&Appended { key, at, length });
+                state.since_checkpoint.count(frame_bytes);
             }
             Replayed::Commit(_, change) => {
                 self.apply(*change).await?;
@@ -221,69 +192,6 @@ impl PackTier {
         let pinned = state.roots.apply(change.set_roots, &change.drop_roots, change.pin, &change.unpin);
         state.roots.set_notes(change.notes);
         Ok((pinned, dropped))
-    }
-
-    /// The entry of a block, its key confirmed on disk.
-    async fn find(&self, key: &Key) -> Result<Option<Entry>> {
-        let candidates: Vec<Entry> = self.state.borrow().table.candidates(table::prefix(key)).collect();
-        let key_bytes = key.to_bytes();
-        for entry in candidates {
-            let file = self.log.segment(entry.at.segment).await?;
-            let found = file.read_at(u64::from(entry.at.offset) + HEADER_BYTES as u64, key_bytes.len())?;
-            if found == key_bytes {
-                return Ok(Some(entry));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The order is that of the digest bytes in the table, then of the keys: any page is found in one pass over the table,
-    /// and only its own keys are read from disk.
-    async fn keys_after(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Key>> {
-        let place = |key: &Key| (table::prefix(key), *key);
-        let after = after.map(place);
-        let mut from = Some(after.map_or(0, |(prefix, _)| prefix));
-        let mut found = Vec::new();
-        while let Some(first) = from.filter(|_| found.len() < limit) {
-            let page = self.state.borrow().table.page(first, limit);
-            from = page.last().filter(|_| page.len() >= limit).and_then(|last| last.prefix.checked_add(1));
-            for entry in page {
-                found.extend(
-                    self.key_of(entry)
-                        .await?
-                        .map(|key| place(&key))
-                        .filter(|key| after.is_none_or(|after| *key > after)),
-                );
-            }
-        }
-        found.sort_unstable();
-        found.truncate(limit);
-        Ok(found.into_iter().map(|(_, key)| key).collect())
-    }
-
-    /// The key of an entry; none if its frame is damaged, or gone since.
-    async fn key_of(&self, entry: Entry) -> Result<Option<Key>> {
-        if !self.state.borrow().table.candidates(entry.prefix).any(|there| there == entry) {
-            return Ok(None);
-        }
-        let file = self.log.segment(entry.at.segment).await?;
-        let frame = file.read_at(u64::from(entry.at.offset), HEADER_BYTES + frame::MAX_KEY_BYTES)?;
-        let bytes = Header::decode(&frame).and_then(|header| frame.get(HEADER_BYTES..HEADER_BYTES + header.key_bytes));
-        Ok(bytes.and_then(|bytes| Key::from_bytes(bytes).ok()).filter(|key| table::prefix(key) == entry.prefix))
-    }
-
-    async fn get_one(&self, key: &Key) -> Result<Option<Held>> {
-        let candidates: Vec<Entry> = self.state.borrow().table.candidates(table::prefix(key)).collect();
-        let key_bytes = key.to_bytes();
-        let body = HEADER_BYTES + key_bytes.len();
-        for entry in candidates {
-            let file = self.log.segment(entry.at.segment).await?;
-            let frame = file.read_at(u64::from(entry.at.offset), body + entry.length as usize)?;
-            if frame.get(HEADER_BYTES..body) == Some(key_bytes.as_slice()) {
-                return Ok(Some(Held { bytes: Bytes::from(frame).slice(body..), place: entry.at.place() }));
-            }
-        }
-        Ok(None)
     }
 
     /// Appends blocks and what a commit says of others, and makes it durable if it is to be. Returns what to add to the
@@ -345,8 +253,9 @@ impl PackTier {
                 > self.limits.checkpoint_frames.max(state.table.len() as u64 / CHECKPOINT_RATIO)
     }
 
-    /// Writes the index out, and gives back the segments in which nothing is alive. `writing` must be held.
-    async fn checkpoint(&self) -> Result<()> {
+    /// Writes the index out, and gives back the segments in which nothing is alive; tells how many bytes these were.
+    /// `writing` must be held.
+    async fn checkpoint(&self) -> Result<u64> {
         let end = self.state.borrow().end;
         self.log.segment(end.segment).await?.sync()?;
         let (bytes, generation, name) = {
@@ -356,48 +265,20 @@ impl PackTier {
             (bytes, generation, name)
         };
         checkpoint::save(self.directory.as_ref(), name, &bytes).await?;
-        let dead: Vec<u32> = {
+        let dead = {
             let mut state = self.state.borrow_mut();
             state.generation = generation;
+            state.index_bytes.insert(name, bytes.len() as u64);
             state.synced = state.synced.max(end);
             state.since_checkpoint = Since::default();
-            let dead = state.live.iter().filter(|(segment, live)| **live == 0 && **segment < end.segment);
-            dead.map(|(segment, _)| *segment).collect()
+            state.dead_segments()
         };
+        let mut freed = 0;
         for segment in dead {
             self.log.remove(segment).await?;
-            self.state.borrow_mut().live.remove(&segment);
+            freed += self.state.borrow_mut().forget(segment);
         }
-        Ok(())
-    }
-
-    fn has_dead_segment(&self) -> bool {
-        let state = self.state.borrow();
-        state.live.iter().any(|(segment, live)| *live == 0 && *segment < state.end.segment)
-    }
-}
-
-impl State {
-    fn add(&mut self, block: &Appended) {
-        self.table.insert(Entry { prefix: table::prefix(&block.key), at: block.at, length: block.length });
-        self.bytes += u64::from(block.length);
-        *self.live.entry(block.at.segment).or_default() += 1;
-    }
-
-    fn take_out(&mut self, entry: Entry) {
-        if let Some(entry) = self.table.remove(entry.prefix, entry.at) {
-            self.bytes -= u64::from(entry.length);
-            if let Some(live) = self.live.get_mut(&entry.at.segment) {
-                *live -= 1;
-            }
-        }
-    }
-}
-
-impl Since {
-    fn count(&mut self, bytes: u64) {
-        self.bytes += bytes;
-        self.frames += 1;
+        Ok(freed)
     }
 }
 
@@ -455,15 +336,8 @@ impl Tier for PackTier {
         };
         // Should this fail, what is on disk and what is in memory differ.
         let (pinned, dropped) = self.apply(change).await.inspect_err(|error| self.give_up(error))?;
-        {
-            let mut state = self.state.borrow_mut();
-            appended.iter().for_each(|block| state.add(block));
-            state.end = appender.position();
-            state.synced = appender.synced();
-            state.since_checkpoint.bytes += appended.iter().map(|block| u64::from(block.length)).sum::<u64>();
-            state.since_checkpoint.frames += appended.len() as u64 + 1;
-        }
-        if self.checkpoint_is_due() || self.has_dead_segment() {
+        self.state.borrow_mut().grow(&appender, &appended);
+        if self.checkpoint_is_due() || !self.state.borrow().dead_segments().is_empty() {
             // The commit stands without it; a checkpoint that fails is tried again with the next commit.
             let _ = self.checkpoint().await;
         }
@@ -498,6 +372,7 @@ impl Tier for PackTier {
             roots: state.roots.len(),
             pinned: state.roots.pinned(),
             quarantined: state.quarantined,
+            stored: state.stored(),
         })
     }
 
@@ -532,9 +407,13 @@ impl Tier for PackTier {
             return appender.undo().await.map(drop).inspect_err(|_| self.give_up(&error));
         }
         let mut state = self.state.borrow_mut();
-        state.end = appender.position();
+        state.grow(&appender, &[]);
         state.sealed = state.end;
         Ok(())
+    }
+
+    async fn compact(&self) -> Result<Compacted> {
+        self.compact_a_step().await
     }
 
     fn recovery(&self) -> Recovery {
