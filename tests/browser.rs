@@ -19,7 +19,7 @@ use ipfs_kit_storage::{
         HttpConnector,
         conformance::{self as remote_conformance, Fixture, Offers, Unknown},
     },
-    tier::{Guard, IdbTier, MemoryTier, Tier, conformance},
+    tier::{GroupCommit, Guard, IdbTier, MemoryTier, Tier, conformance},
 };
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -208,6 +208,14 @@ async fn openers<const N: usize>(case: &str) -> [IdbTier; N] {
         openers.push(IdbTier::open(&name).await.unwrap());
     }
     openers.try_into().ok().unwrap()
+}
+
+#[wasm_bindgen_test]
+async fn the_browser_tells_of_the_room() {
+    let [tier] = openers("room").await;
+    let room = GroupCommit::new(Rc::new(tier)).room().await.unwrap().unwrap();
+    assert!(room.quota > room.used);
+    assert!(!room.persisted);
 }
 
 #[wasm_bindgen_test]

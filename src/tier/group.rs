@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use futures_channel::oneshot;
 use futures_util::future::{self, Either};
 
-use super::{Commit, Committed, Durability, Guard, Held, Pin, Recovery, StoredRoot, Tier, Usage, turn::Turn};
+use super::{Commit, Committed, Durability, Guard, Held, Pin, Recovery, Room, StoredRoot, Tier, Usage, turn::Turn};
 use crate::{
     block::{self, Cid, Key},
     error::{Error, Result},
@@ -194,6 +194,10 @@ impl<T: Tier + ?Sized + 'static> Tier for GroupCommit<T> {
 
     async fn alone(&self) -> Result<Option<Guard>> {
         self.queue.tier.alone().await
+    }
+
+    async fn room(&self) -> Result<Option<Room>> {
+        self.queue.tier.room().await
     }
 
     fn recovery(&self) -> Recovery {

@@ -11,7 +11,8 @@ use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::{
-    Commit, Committed, Durability, Guard, Held, Pin, StoredRoot, Tier, Usage, record::Change, root::RootMap, turn::Turn,
+    Commit, Committed, Durability, Guard, Held, Pin, Room, StoredRoot, Tier, Usage, record::Change, root::RootMap,
+    turn::Turn,
 };
 use crate::{
     block::{self, Block, Cid, Key},
@@ -286,5 +287,13 @@ impl Tier for IdbTier {
         let guard = Guard::new(move || locks.ended());
         let alone = self.locks.alone().await.map_err(|error| failed("cannot lock", &error))?;
         Ok(alone.is_truthy().then_some(guard))
+    }
+
+    async fn room(&self) -> Result<Option<Room>> {
+        let room = host::room().await.map_err(|error| failed("cannot tell the quota", &error))?;
+        let room = Array::from(&room);
+        let bytes = |at| room.get(at).as_f64().map(|bytes| bytes as u64);
+        let told = bytes(0).zip(bytes(1));
+        Ok(told.map(|(quota, used)| Room { quota, used, persisted: room.get(2).is_truthy() }))
     }
 }

@@ -134,6 +134,17 @@ pub struct Usage {
     pub quarantined: u64,
 }
 
+/// What the host says of the room for everything that this application keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes it may take, more or less.
+    pub quota: u64,
+    /// Bytes it takes, more or less, with whatever else the application keeps there.
+    pub used: u64,
+    /// Whether the host has promised not to drop it for want of room.
+    pub persisted: bool,
+}
+
 /// What opening a tier had to mend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovery {
@@ -195,6 +206,11 @@ pub trait Tier {
     /// the guard, so it is for bounded work; and what they have made reachable before is seen only after it was given.
     async fn alone(&self) -> Result<Option<Guard>> {
         Ok(Some(Guard::default()))
+    }
+
+    /// What the host says of the room for it; none where hosts do not tell.
+    async fn room(&self) -> Result<Option<Room>> {
+        Ok(None)
     }
 
     /// What opening it had to mend.

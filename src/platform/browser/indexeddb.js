@@ -68,6 +68,14 @@ export function closeDatabase(database, locks) {
   database.close();
 }
 
+/** The quota of this origin, what it uses of it, and whether the browser keeps it whatever happens; nothing if it does not tell. */
+export async function room() {
+  const { storage } = navigator;
+  if (!storage?.estimate) return [];
+  const [{ quota, usage }, persisted] = await Promise.all([storage.estimate(), storage.persisted()]);
+  return [quota, usage, persisted];
+}
+
 /** Of each key its bytes and its record's place, one after the other, or twice undefined. */
 export async function readBlocks(database, keys) {
   const { recent } = database;

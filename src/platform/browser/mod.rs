@@ -77,6 +77,9 @@ extern "C" {
     #[wasm_bindgen(js_name = closeDatabase)]
     pub(crate) fn close_database(database: &JsValue, locks: &Locks);
 
+    #[wasm_bindgen(catch)]
+    pub(crate) async fn room() -> Result<JsValue, JsValue>;
+
     #[wasm_bindgen(catch, js_name = readBlocks)]
     pub(crate) async fn read_blocks(database: &JsValue, keys: Array) -> Result<JsValue, JsValue>;
 
