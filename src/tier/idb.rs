@@ -7,7 +7,7 @@
 use std::{cell::RefCell, collections::HashSet, rc::Rc};
 
 use async_trait::async_trait;
-use js_sys::{Array, Object, Reflect, Uint8Array};
+use js_sys::{Array, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::{
@@ -22,6 +22,10 @@ use crate::{
 
 /// The log is written anew, as one entry, when it has this many more entries than the last time.
 const COMPACT_ENTRIES: u64 = 512;
+
+/// Bytes of blocks from which on there is a reserve in the database, which is as large: a smaller store is not to take
+/// more than twice what it holds.
+const RESERVE_FROM: f64 = 4.0 * 1024.0 * 1024.0;
 
 /// A database with blocks and roots.
 pub struct IdbTier {
@@ -109,15 +113,15 @@ impl Log {
                 pin: followed.roots.pins(None, usize::MAX),
                 ..Change::default()
             };
-            let entry = Object::new();
-            let record = Uint8Array::from(whole.encode().as_slice());
-            set(&entry, "record", &record)?;
-            set(&entry, "blocks", &followed.blocks.into())?;
-            set(&entry, "bytes", &followed.bytes.into())?;
-            set(&entry, "quarantined", &followed.quarantined.into())?;
+            let entry = host::object(&[
+                ("record", Uint8Array::from(whole.encode().as_slice()).into()),
+                ("blocks", followed.blocks.into()),
+                ("bytes", followed.bytes.into()),
+                ("quarantined", followed.quarantined.into()),
+            ]);
             (followed.place, entry)
         };
-        host::compact_log(&self.database, place, entry.into())
+        host::compact_log(&self.database, place, entry)
             .await
             .map(drop)
             .map_err(|error| failed("cannot compact the log", &error))
@@ -145,10 +149,6 @@ impl Followed {
         self.quarantined += number("quarantined");
         Ok(())
     }
-}
-
-fn set(object: &Object, key: &str, value: &JsValue) -> Result<()> {
-    Reflect::set(object, &key.into(), value).map(drop).map_err(|error| failed("cannot make a log entry", &error))
 }
 
 fn bytes_of(key: &Key) -> JsValue {
@@ -220,7 +220,9 @@ impl Tier for IdbTier {
             }
         }
         let values = host::spans(&spans);
-        let written = self.write(host::Change { keys, values, drops, aside, places, record, strict, ahead }).await;
+        let reserve = self.log.followed.borrow().bytes >= RESERVE_FROM;
+        let write = host::Change { keys, values, drops, aside, places, record, strict, ahead, reserve };
+        let written = self.write(write).await;
         let present = written.map_err(|error| match error {
             Error::QuotaExceeded { .. } => {
                 Error::QuotaExceeded { needed: blocks.iter().map(|block| block.bytes().len() as u64).sum(), limit: 0 }
