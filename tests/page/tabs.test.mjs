@@ -32,7 +32,10 @@ const PEER = `
 
   const same = (one, other) => indexedDB.cmp(one, other) === 0;
 
-  /** Stores, deletes and reads at random. Each file is its owner's alone, for no two have the same end. */
+  /**
+   * Stores, deletes and reads at random. Each file is its owner's alone, for no two have the same end; and so few are kept
+   * that a chunk often belongs to none, and to another soon.
+   */
   export async function act({ name, peer, operations }) {
     const storage = await openStorage({ name, durability: 'relaxed' });
     const random = noise(operations * 8, peer + 1).values();
@@ -40,8 +43,8 @@ const PEER = `
     const kept = [];
     for (let n = 0; n < operations; n += 1) {
       const what = next(10);
-      if (kept.length < 4 || what < 4) {
-        const chunks = Array.from({ length: next(9) }, () => 1 + next(6)); // from 4 on some are written ahead
+      if (kept.length < 2 || what < 4) {
+        const chunks = Array.from({ length: next(7) }, () => 1 + next(24)); // from 4 on some are written ahead
         const recipe = { chunks, end: 1000 + next(200), seed: peer * 10_000 + n };
         const { cid } = await storage.store(await content(recipe), { pin: next(4) === 0 && n % 2 === 0 });
         kept.push({ cid, recipe });
@@ -113,21 +116,6 @@ const inWorker = (page, call, argument) =>
       }),
     [call, argument],
   );
-
-test('two tabs and a worker store, delete and read shared content, and lose nothing', async () => {
-  const [one, two] = [await harness.page(), await harness.page()];
-  const peers = [[inPage, one], [inPage, two], [inWorker, two]];
-  const name = 'at-random';
-  for (let round = 0; round < 2; round += 1) {
-    const acted = peers.map(([where, page], at) => where(page, 'act', { name: `${name}-${round}`, peer: round * 10 + at, operations: 60 }));
-    const kept = (await Promise.all(acted)).flat();
-    const cids = kept.map(({ cid }) => cid).sort();
-    for (const [where, page] of peers) {
-      const found = await where(page, 'check', { name: `${name}-${round}`, kept });
-      assert.deepEqual(found, { wrong: [], listed: cids, roots: cids.length, quarantined: 0 });
-    }
-  }
-});
 
 test('what one does the others see', async () => {
   const [one, two] = [await harness.page(), await harness.page()];
