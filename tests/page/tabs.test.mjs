@@ -117,6 +117,21 @@ const inWorker = (page, call, argument) =>
     [call, argument],
   );
 
+test('two tabs and a worker store, delete and read shared content, and lose nothing', async () => {
+  const [one, two] = [await harness.page(), await harness.page()];
+  const peers = [[inPage, one], [inPage, two], [inWorker, two]];
+  const name = 'at-random';
+  for (let round = 0; round < 2; round += 1) {
+    const acted = peers.map(([where, page], at) => where(page, 'act', { name: `${name}-${round}`, peer: round * 10 + at, operations: 60 }));
+    const kept = (await Promise.all(acted)).flat();
+    const cids = kept.map(({ cid }) => cid).sort();
+    for (const [where, page] of peers) {
+      const found = await where(page, 'check', { name: `${name}-${round}`, kept });
+      assert.deepEqual(found, { wrong: [], listed: cids, roots: cids.length, quarantined: 0 });
+    }
+  }
+});
+
 test('what one does the others see', async () => {
   const [one, two] = [await harness.page(), await harness.page()];
   const opened = [one, two].map((page) => page.evaluate(async () => void (window.storage = await kit.openStorage({ name: 'seen' }))));
@@ -168,6 +183,31 @@ const storeShared = (page, name) =>
   }, name);
 
 const remove = (page, cid) => page.evaluate((cid) => storage.delete(cid), cid);
+
+for (const first of ['the deleted file', 'the file being stored']) {
+  test(`a file stored slowly keeps the blocks that it shares with one deleted elsewhere; first was ${first}`, async () => {
+    const name = `slowly, ${first}`;
+    const [one, two] = [await harness.page(), await harness.page()];
+    let cid;
+    if (first === 'the deleted file') cid = await storeShared(two, name);
+    await storeSlowly(one, name);
+    cid ??= await storeShared(two, name);
+    await remove(two, cid);
+    const stored = await one.evaluate(async () => {
+      end();
+      return (await storing).cid;
+    });
+    for (const page of [one, two]) {
+      const whole = await page.evaluate(async (cid) => {
+        const { content, many } = await import('/peer.js');
+        const expected = new Blob([await content({ chunks: many, end: 0, seed: 1 }), noise(100_000, 77)]);
+        await storage.configureCache({ memoryBytes: 0 });
+        return indexedDB.cmp(await storage.retrieve(cid), await expected.arrayBuffer()) === 0;
+      }, stored);
+      assert.equal(whole, true);
+    }
+  });
+}
 
 for (const how of ['closed', 'killed']) {
   test(`a tab that is ${how} while it stores does not hold up the deletions of others`, async () => {
