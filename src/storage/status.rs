@@ -4,7 +4,7 @@ use super::{CollectReport, Evictions, MAX_PAGE, Shared, Storage};
 use crate::{
     error::{OfflineReason, Result},
     remote::{Failure, Health, State},
-    tier::{Amount, Recovery, Usage},
+    tier::{Amount, Recovery, Room, Usage},
 };
 
 /// Failures in a row after which a backend that has worked counts as unavailable.
@@ -70,6 +70,8 @@ pub struct Status {
     pub local_only: Option<OfflineReason>,
     /// What the local tier holds.
     pub usage: Usage,
+    /// What the host says of the room for it, where it does.
+    pub medium: Option<Room>,
     /// The limit on the bytes it holds.
     pub disk_limit: Option<u64>,
     /// The limit on blocks in memory.
@@ -110,6 +112,7 @@ impl Storage {
             backends,
             local_only: remotes.err(),
             usage,
+            medium: shared.tier.room().await.unwrap_or_default(),
             disk_limit: shared.blocks.disk_limit(),
             memory_limit,
             memory_bytes,

@@ -15,7 +15,7 @@ use futures_channel::oneshot;
 use futures_util::future::{self, Either};
 
 use super::{
-    Commit, Committed, Compacted, Durability, Guard, Held, Pin, Recovery, StoredRoot, Tier, Usage, turn::Turn,
+    Commit, Committed, Compacted, Durability, Guard, Held, Pin, Recovery, Room, StoredRoot, Tier, Usage, turn::Turn,
 };
 use crate::{
     block::{self, Cid, Key},
@@ -234,6 +234,10 @@ impl<T: Tier + ?Sized + 'static> Tier for GroupCommit<T> {
         let (done, answer) = oneshot::channel();
         self.queue.compacting.borrow_mut().push_back(done);
         self.write_until(answer).await
+    }
+
+    async fn room(&self) -> Result<Option<Room>> {
+        self.queue.tier.room().await
     }
 
     fn recovery(&self) -> Recovery {

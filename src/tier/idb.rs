@@ -8,11 +8,12 @@ use std::{cell::RefCell, collections::HashSet, rc::Rc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use js_sys::{Array, Float64Array, Object, Reflect, Uint8Array};
+use js_sys::{Array, Float64Array, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::{
-    Amount, Commit, Committed, Durability, Guard, Held, Pin, StoredRoot, Tier, Usage, record::Change, root::RootMap,
+    Amount, Commit, Committed, Durability, Guard, Held, Pin, Room, StoredRoot, Tier, Usage, record::Change,
+    root::RootMap,
     turn::Turn,
 };
 use crate::{
@@ -23,6 +24,10 @@ use crate::{
 
 /// The log is written anew, as one entry, when it has this many more entries than the last time.
 const COMPACT_ENTRIES: u64 = 512;
+
+/// Bytes of blocks from which on there is a reserve in the database, which is as large: a smaller store is not to take
+/// more than twice what it holds.
+const RESERVE_FROM: f64 = 4.0 * 1024.0 * 1024.0;
 
 /// A database with blocks and roots.
 pub struct IdbTier {
@@ -118,15 +123,15 @@ impl Log {
                 notes: followed.roots.notes(),
                 ..Change::default()
             };
-            let entry = Object::new();
-            let record = Uint8Array::from(whole.encode().as_slice());
-            set(&entry, "record", &record)?;
-            set(&entry, "blocks", &followed.blocks.into())?;
-            set(&entry, "bytes", &followed.bytes.into())?;
-            set(&entry, "quarantined", &followed.quarantined.into())?;
+            let entry = host::object(&[
+                ("record", Uint8Array::from(whole.encode().as_slice()).into()),
+                ("blocks", followed.blocks.into()),
+                ("bytes", followed.bytes.into()),
+                ("quarantined", followed.quarantined.into()),
+            ]);
             (followed.place, entry)
         };
-        host::compact_log(&self.database, place, entry.into())
+        host::compact_log(&self.database, place, entry)
             .await
             .map(drop)
             .map_err(|error| failed("cannot compact the log", &error))
@@ -161,10 +166,6 @@ impl Followed {
 
 fn number(entry: &JsValue, key: &str) -> f64 {
     Reflect::get(entry, &key.into()).unwrap_or_default().as_f64().unwrap_or_default()
-}
-
-fn set(object: &Object, key: &str, value: &JsValue) -> Result<()> {
-    Reflect::set(object, &key.into(), value).map(drop).map_err(|error| failed("cannot make a log entry", &error))
 }
 
 fn bytes_of(key: &Key) -> JsValue {
@@ -247,7 +248,9 @@ impl Tier for IdbTier {
             }
         }
         let values = host::spans(&spans);
-        let written = self.write(host::Change { keys, values, drops, aside, places, record, strict, ahead }).await;
+        let reserve = self.log.followed.borrow().bytes >= RESERVE_FROM;
+        let write = host::Change { keys, values, drops, aside, places, record, strict, ahead, reserve };
+        let written = self.write(write).await;
         let (present, dropped) = written.map_err(|error| match error {
             Error::QuotaExceeded { .. } => {
                 Error::QuotaExceeded { needed: blocks.iter().map(|block| block.bytes().len() as u64).sum(), limit: 0 }
@@ -327,5 +330,13 @@ impl Tier for IdbTier {
         let guard = Guard::new(move || locks.ended());
         let alone = self.locks.alone().await.map_err(|error| failed("cannot lock", &error))?;
         Ok(alone.is_truthy().then_some(guard))
+    }
+
+    async fn room(&self) -> Result<Option<Room>> {
+        let room = host::room().await.map_err(|error| failed("cannot tell the quota", &error))?;
+        let room = Array::from(&room);
+        let bytes = |at| room.get(at).as_f64().map(|bytes| bytes as u64);
+        let told = bytes(0).zip(bytes(1));
+        Ok(told.map(|(quota, used)| Room { quota, used, persisted: room.get(2).is_truthy() }))
     }
 }

@@ -174,6 +174,17 @@ pub struct Compacted {
     pub more: bool,
 }
 
+/// What the host says of the room for everything that this application keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes it may take, more or less.
+    pub quota: u64,
+    /// Bytes it takes, more or less, with whatever else the application keeps there.
+    pub used: u64,
+    /// Whether the host has promised not to drop it for want of room.
+    pub persisted: bool,
+}
+
 /// What opening a tier had to mend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovery {
@@ -252,6 +263,11 @@ pub trait Tier {
     /// and reads, and may be left off after any step. A tier that gives room back by itself has nothing to do.
     async fn compact(&self) -> Result<Compacted> {
         Ok(Compacted::default())
+    }
+
+    /// What the host says of the room for it; none where hosts do not tell.
+    async fn room(&self) -> Result<Option<Room>> {
+        Ok(None)
     }
 
     /// What opening it had to mend.

@@ -153,10 +153,7 @@ test("the browser's own quota is a typed error, and loses nothing", async () => 
   const own = await open();
   try {
     const page = await own.page();
-    // Before anything is stored: Chromium remembers for a while how much room there was.
-    const cdp = await own.browser.newCDPSession(page);
-    const origin = `${own.origin}/`; // without the slash Chromium accepts it and does nothing
-    await cdp.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 12_000_000 });
+    await own.quota(page, 12_000_000);
     const kept = await page.evaluate(async () => {
       const storage = await kit.openStorage({ name: 'quota' });
       return (await storage.store(noise(3_000_000, 1), { filename: 'kept' })).cid;

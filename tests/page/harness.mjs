@@ -90,6 +90,18 @@ export async function open(texts = {}) {
       await page.waitForFunction(() => window.ready);
       return page;
     },
+    /** Sets how many bytes the browser lets the pages keep. Chromium remembers for a while how much room there was. */
+    async quota(page, quotaSize) {
+      const session = await browser.newCDPSession(page);
+      // Without the slash Chromium accepts it and does nothing; when the session ends the quota is the old one again.
+      await session.send('Storage.overrideQuotaForOrigin', { origin: `${server.origin}/`, quotaSize });
+    },
+    /** Runs the page's collector: Chromium keeps the file of a Blob that was read until it has found that. */
+    async collect(page) {
+      const session = await browser.newCDPSession(page);
+      await session.send('HeapProfiler.collectGarbage');
+      await session.detach();
+    },
     get browser() {
       return browser;
     },

@@ -37,6 +37,8 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   const { files, next } = await storage.listFiles('/', { limit: 5 });
   const status: Status = await storage.backendStatus();
   const reason: OfflineReason | undefined = status.localOnly;
+  const room: number = (status.quota ?? 0) - (status.quotaUsed ?? 0);
+  const kept: boolean = status.persisted ?? (await storage.persist());
   try {
     await storage.delete(info.cid);
   } catch (error) {
@@ -65,5 +67,5 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   await openStorage({ remotes: [{ name: 'none' } satisfies Remote] });
   // @ts-expect-error no such policy
   await storage.configureCache({ policy: 'arc' });
-  return { many, bytes, block, streamed, files, next, reason, held };
+  return { many, bytes, block, streamed, files, next, reason, room, kept, held };
 }

@@ -9,7 +9,7 @@ use super::remote;
 use crate::{
     error::{Error, OfflineReason, Result},
     hash::HashFunction,
-    platform::browser::{BrowserClock, BrowserHttp, BrowserNetwork},
+    platform::browser::{BrowserClock, BrowserHttp, BrowserNetwork, object},
     remote::{HttpConnector, Patience, Remotes},
     storage::{self, OnFetched, OnPushed, Verification},
     tier::{Durability, StoredRoot},
@@ -151,15 +151,6 @@ pub fn on_pushed(told: Function) -> OnPushed {
     Rc::new(move |pushed| tell(&told, *pushed))
 }
 
-/// An object with these properties.
-fn object(properties: &[(&str, JsValue)]) -> JsValue {
-    let object = Object::new();
-    for (name, value) in properties {
-        let _ = Reflect::set(&object, &(*name).into(), value); // a fresh object takes everything
-    }
-    object.into()
-}
-
 fn list<T: Into<JsValue>>(all: impl IntoIterator<Item = T>) -> JsValue {
     all.into_iter().map(Into::into).collect::<Array>().into()
 }
@@ -229,6 +220,9 @@ impl From<storage::Status> for JsValue {
             ("roots", number(status.usage.roots)),
             ("pinned", number(status.usage.pinned)),
             ("quarantined", number(status.usage.quarantined)),
+            ("quota", status.medium.map(|room| number(room.quota)).into()),
+            ("quotaUsed", status.medium.map(|room| number(room.used)).into()),
+            ("persisted", status.medium.map(|room| room.persisted).into()),
             ("diskLimit", status.disk_limit.map(number).into()),
             ("memoryLimit", number(status.memory_limit)),
             ("memoryBytes", number(status.memory_bytes)),

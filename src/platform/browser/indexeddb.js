@@ -2,6 +2,7 @@
 //
 //   blocks  place (autoIncrement) → { keys: [multihash...], lengths, value }, index `keys` (multiEntry)
 //           value: the blocks one after the other, in a Blob or each by itself if they are large, else in a Uint8Array
+//           place 0: the reserve
 //   log     autoIncrement → { record: Uint8Array | undefined, whole: boolean, blocks, bytes, quarantined }
 //           one entry a commit: what it says of roots and pins, and by how much it changes the figures
 
@@ -20,6 +21,13 @@ const MAX_BLOB_BYTES = 128 * 1024 * 1024;
 const MAX_RECENT = 64;
 /** What a key takes in a record, besides the block. */
 const KEY_BYTES = 64;
+/**
+ * The place of the reserve: a record without blocks, whose Blob is as large as the largest. A browser that has no room
+ * left refuses whatever writes a byte, and deleting does: it writes to the log, and what is left of a record. It takes
+ * deletions alone, and gives the room of a Blob back at once. So the reserve is given up then, and laid anew by the next
+ * commit with blocks for which there is room.
+ */
+const RESERVE = 0;
 
 /** The schema, step by step: a database of version n has gone through the first n. Steps are only ever added. */
 export const STEPS = [
@@ -66,6 +74,14 @@ export function closeDatabase(database, locks) {
   last.catch(() => {}).then(() => locks.close());
   database.recent.close();
   database.close();
+}
+
+/** The quota of this origin, what it uses of it, and whether the browser has promised to keep it; nothing if it is silent. */
+export async function room() {
+  const { storage } = navigator;
+  if (!storage?.estimate) return [];
+  const [{ quota, usage }, persisted] = await Promise.all([storage.estimate(), storage.persisted()]);
+  return [quota, usage, persisted];
 }
 
 /** Of each key its bytes and its record's place, one after the other, or twice undefined. */
@@ -118,6 +134,8 @@ async function contents(records, keys) {
 
 /** The records of Blobs read last: with these at hand, a read needs no transaction. */
 class Recent {
+  /** Whether the reserve is laid, as far as is known here. */
+  reserved = false;
   /** Counts what was dropped: a record that was read before may be gone. */
   generation = 0;
   #records = new Map();
@@ -145,6 +163,7 @@ class Recent {
   }
 
   clear() {
+    this.reserved = false;
     this.generation += 1;
     this.#records.clear();
     this.#order = [];
@@ -224,11 +243,22 @@ export async function compactLog(database, upTo, entry) {
  * pairs of start and length in the memory, one for each key. Gives the log's entries after a place, the new one last, and
  * of each key whether it was there. A copy set aside is known by its record's place.
  */
-export async function writeCommit(database, memory, keys, spans, drops, aside, places, record, strict, ahead, blobs, after) {
+export async function writeCommit(database, commit) {
+  try {
+    return await write(database, commit);
+  } catch (error) {
+    // What adds blocks is refused; what makes room for them must not be.
+    if (error.name !== 'QuotaExceededError' || commit.keys.length > 0 || !(await giveUpReserve(database))) throw error;
+    return write(database, commit);
+  }
+}
+
+async function write(database, commit) {
+  const { memory, keys, values, drops, aside, places, record, strict, ahead, reserve, blobs, after } = commit;
   // The memory may grow, and its contents go, as soon as this function first waits: the copies are made here.
-  const views = keys.map((_, at) => new Uint8Array(memory.buffer, spans[2 * at], spans[2 * at + 1]));
+  const views = keys.map((_, at) => new Uint8Array(memory.buffer, values[2 * at], values[2 * at + 1]));
   const packs = packed(keys, views, blobs);
-  const inBlobs = packs.some(({ value }) => value instanceof Blob);
+  let inBlobs = packs.some(({ value }) => value instanceof Blob);
   // Chromium gives large values a file, which it syncs with the transaction that writes it, or not at all: neither a later
   // strict one nor `flush` would. A drop may write what is left of a Blob.
   const large = views.some((view) => view.length >= LARGE_BYTES) || record?.length >= LARGE_BYTES / 2;
@@ -247,6 +277,11 @@ export async function writeCommit(database, memory, keys, spans, drops, aside, p
     present = await answers(keys.map((key) => index.getKey(key)));
     const absent = new Set(keys.filter((_, at) => present[at] === undefined));
     for (const pack of packs) add(blocks, without(pack, (key) => !absent.has(key)), entry);
+    if (reserve && blobs && absent.size > 0 && !database.recent.reserved) {
+      inBlobs = true;
+      await layReserve(blocks);
+      database.recent.reserved = true;
+    }
     // A strict commit always writes something, so that the browser has something to sync: that is how to flush.
     const changes = record !== undefined || entry.blocks !== 0 || entry.quarantined !== 0;
     if (changes || (strict && !ahead)) entries = await enter(transaction.objectStore('log'), entry, after);
@@ -258,12 +293,30 @@ export async function writeCommit(database, memory, keys, spans, drops, aside, p
     } catch {
       // It has ended already, which is why the call above failed.
     }
+    database.recent.reserved = false;
     const reason = transaction.error ?? error;
     // There may have been no room for the Blobs only: the caller tries again without.
     throw inBlobs && reason.name !== 'QuotaExceededError' ? failure('blobs', reason.message) : reason;
   }
   if (drop) database.recent.dropped();
   return { entries, present: Uint8Array.from(present, (place) => Number(place !== undefined)) };
+}
+
+async function layReserve(blocks) {
+  if ((await answer(blocks.count(RESERVE))) > 0) return;
+  blocks.put({ place: RESERVE, keys: [], lengths: [], value: blob([new Uint8Array(BLOB_BYTES)]) });
+}
+
+/** Whether there was a reserve. */
+async function giveUpReserve(database) {
+  const transaction = begin(database, ['blocks'], 'readwrite', { durability: 'relaxed' });
+  const done = committed(transaction);
+  const blocks = transaction.objectStore('blocks');
+  const laid = await answer(blocks.count(RESERVE));
+  blocks.delete(RESERVE);
+  await done;
+  database.recent.dropped();
+  return laid > 0;
 }
 
 /** Adds an entry to the log, and gives it with those before it that the caller has not seen. */

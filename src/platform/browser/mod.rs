@@ -6,7 +6,7 @@ mod fetch;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use js_sys::{Array, Uint8Array};
+use js_sys::{Array, Float64Array, Object, Reflect, Uint8Array, Uint32Array};
 use wasm_bindgen::prelude::*;
 
 pub use self::fetch::{BrowserHttp, BrowserNetwork};
@@ -77,6 +77,9 @@ extern "C" {
     #[wasm_bindgen(js_name = closeDatabase)]
     pub(crate) fn close_database(database: &JsValue, locks: &Locks);
 
+    #[wasm_bindgen(catch)]
+    pub(crate) async fn room() -> Result<JsValue, JsValue>;
+
     #[wasm_bindgen(catch, js_name = readBlocks)]
     pub(crate) async fn read_blocks(database: &JsValue, keys: Array) -> Result<JsValue, JsValue>;
 
@@ -96,20 +99,7 @@ extern "C" {
     pub(crate) async fn compact_log(database: &JsValue, up_to: f64, entry: JsValue) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(catch, js_name = writeCommit)]
-    async fn write_commit(
-        database: &JsValue,
-        memory: JsValue,
-        keys: Array,
-        values: Vec<u32>,
-        drops: Array,
-        aside: Array,
-        places: Vec<f64>,
-        record: JsValue,
-        strict: bool,
-        ahead: bool,
-        blobs: bool,
-        after: f64,
-    ) -> Result<JsValue, JsValue>;
+    async fn write_commit(database: &JsValue, commit: JsValue) -> Result<JsValue, JsValue>;
 }
 
 #[wasm_bindgen(module = "/src/platform/browser/locks.js")]
@@ -146,21 +136,47 @@ pub(crate) struct Change {
     pub record: JsValue,
     pub strict: bool,
     pub ahead: bool,
+    /// Whether there is to be a reserve, for changes that are made when the browser has no room left.
+    pub reserve: bool,
 }
 
 /// Writes a commit, and gives the log entries after `after`, its own the last, and which keys were there.
 pub(crate) async fn write(database: &JsValue, change: Change, after: f64) -> Result<(JsValue, Vec<u8>), JsValue> {
-    let write = async |blobs| {
-        let Change { keys, values, drops, aside, places, record, strict, ahead } = change.clone();
-        let memory = wasm_bindgen::memory();
-        write_commit(database, memory, keys, values, drops, aside, places, record, strict, ahead, blobs, after).await
+    let Change { keys, values, drops, aside, places, record, strict, ahead, reserve } = change;
+    // Numbers, and no memory: it may have moved when it is written again.
+    let (values, places) = (Uint32Array::from(values.as_slice()), Float64Array::from(places.as_slice()));
+    let write = |blobs: bool| {
+        let commit = object(&[
+            ("memory", wasm_bindgen::memory()),
+            ("keys", keys.clone().into()),
+            ("values", values.clone().into()),
+            ("drops", drops.clone().into()),
+            ("aside", aside.clone().into()),
+            ("places", places.clone().into()),
+            ("record", record.clone()),
+            ("strict", strict.into()),
+            ("ahead", ahead.into()),
+            ("reserve", reserve.into()),
+            ("blobs", blobs.into()),
+            ("after", after.into()),
+        ]);
+        write_commit(database, commit)
     };
     let done = match write(true).await {
         Err(error) if text(&error, "code").as_deref() == Some("blobs") => write(false).await?,
         done => done?,
     };
-    let part = |name: &str| js_sys::Reflect::get(&done, &name.into());
+    let part = |name: &str| Reflect::get(&done, &name.into());
     Ok((part("entries")?, Uint8Array::new(&part("present")?).to_vec()))
+}
+
+/// An object with these properties.
+pub(crate) fn object(properties: &[(&str, JsValue)]) -> JsValue {
+    let object = Object::new();
+    for (name, value) in properties {
+        let _ = Reflect::set(&object, &(*name).into(), value); // a fresh object takes everything
+    }
+    object.into()
 }
 
 /// Where slices lie in the wasm memory: start and length of each. JavaScript copies what it needs of them before the call
@@ -185,5 +201,5 @@ pub(crate) fn message(error: &JsValue) -> String {
 }
 
 pub(crate) fn text(error: &JsValue, key: &str) -> Option<String> {
-    js_sys::Reflect::get(error, &key.into()).ok().and_then(|value| value.as_string())
+    Reflect::get(error, &key.into()).ok().and_then(|value| value.as_string())
 }

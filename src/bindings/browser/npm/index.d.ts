@@ -169,6 +169,12 @@ export interface Status {
   pinned: number;
   /** Corrupt blocks that were set aside. */
   quarantined: number;
+  /** Bytes that the browser lets this origin keep, more or less; undefined if it does not tell. */
+  quota: number | undefined;
+  /** Bytes of these in use, more or less, with what else the origin keeps. */
+  quotaUsed: number | undefined;
+  /** Whether the browser has promised not to drop it for want of room: see `persist`. */
+  persisted: boolean | undefined;
   diskLimit: number | undefined;
   memoryLimit: number;
   memoryBytes: number;
@@ -285,6 +291,12 @@ export class Storage {
 
   /** Sets limits; they hold until the storage is closed. */
   configureCache(config: CacheConfig): Promise<void>;
+
+  /**
+   * Asks the browser never to drop what this origin keeps for want of room, and tells whether it does so. It may ask the
+   * user. Workers cannot ask: there it tells whether that was granted before.
+   */
+  persist(): Promise<boolean>;
 
   /** Makes everything acknowledged before survive a power cut. */
   flush(): Promise<void>;

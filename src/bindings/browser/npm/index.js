@@ -204,6 +204,12 @@ export class Storage {
     return call((async () => this.#open().configureCache(config))());
   }
 
+  async persist() {
+    this.#open();
+    const { storage } = navigator;
+    return (await (storage?.persist ? storage.persist() : storage?.persisted())) ?? false;
+  }
+
   async flush() {
     return call(this.#open().flush());
   }
