@@ -4,8 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 use wasmtime_host_tests::{
-    Plugin, assert_error, buffer, named, pinned, plain, random_bytes,
-    types::{BackendState, CacheConfig, Error, EvictionPolicy, OfflineReason, Profile, StoreOptions},
+    Plugin, assert_error, buffer, named, pin, pinned, plain, random_bytes,
+    types::{
+        BackendState, CacheConfig, Error, EvictionPolicy, OfflineReason, PinKind, PinOptions, PinPage, Profile,
+        StoreOptions,
+    },
 };
 
 const MIB: usize = 1024 * 1024;
@@ -105,6 +108,91 @@ fn a_pinned_file_is_not_deleted_and_an_unpinned_one_is() {
     assert_error!(plugin.delete(&cid), Error::NotFound(which) if which == cid);
     assert_error!(plugin.unpin(&cid), Error::NotFound(which) if which == cid);
     assert_error!(plugin.pin(&cid), Error::NotAvailableOffline(offline) if offline.cid == cid);
+}
+
+#[test]
+fn a_pin_says_what_it_is_for_and_how_large_it_is() {
+    let (_folder, mut plugin) = plugin();
+    let before = now();
+    // Two leaves that are the same.
+    let cid = plugin.store(&[7; 2 * MIB], &named("kept")).unwrap().cid;
+    let labels = [("owner", "me"), ("task", "é")].map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let options =
+        PinOptions { name: Some("the model".into()), labels: labels.clone(), expires: Some(now() + 60_000), ..pin() };
+    let made = plugin.pin_with(&cid, &options).unwrap();
+    assert_eq!((made.cid.as_str(), made.kind, made.pending), (cid.as_str(), PinKind::Recursive, false));
+    assert_eq!((made.name.as_deref(), &made.labels, made.expires), (Some("the model"), &labels, options.expires));
+    assert!((before..=now()).contains(&made.created));
+    let status = plugin.backend_status().unwrap();
+    assert_eq!((made.blocks, made.bytes), (Some(2), Some(status.bytes)));
+    assert_eq!(plugin.pins(None, 10).unwrap(), PinPage { pins: vec![made], next: None });
+    // One that is made anew says what the new one says.
+    let again = plugin.pin(&cid).unwrap();
+    assert_eq!((&again.name, again.labels.len(), again.expires), (&None, 0, None));
+    for wrong in [
+        PinOptions { name: Some("n".repeat(1025)), ..pin() },
+        PinOptions { labels: vec![("one".into(), "a".into()), ("one".into(), "b".into())], ..pin() },
+        PinOptions { labels: (0..65).map(|n| (n.to_string(), String::new())).collect(), ..pin() },
+        PinOptions { expires: Some(before - 1), ..pin() },
+    ] {
+        assert_error!(plugin.pin_with(&cid, &wrong), Error::InvalidArgument(_));
+    }
+    assert_eq!(plugin.pins(None, 10).unwrap().pins, [again]);
+}
+
+#[test]
+fn pins_are_listed_by_pages_and_counted_when_they_are() {
+    let (_folder, mut plugin) = plugin();
+    let files: Vec<_> = (0..25u64).map(|n| (n.to_le_bytes().to_vec(), pinned())).collect();
+    let mut cids: Vec<String> = plugin.store_many(&files).unwrap().into_iter().map(|file| file.cid).collect();
+    plugin.store(b"not pinned", &plain()).unwrap();
+    cids.sort();
+    let (mut listed, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let page = plugin.pins(after.as_deref(), 10).unwrap();
+        assert!(page.pins.iter().all(|pin| (pin.blocks, pin.bytes) == (Some(1), Some(8))), "{:?}", page.pins);
+        listed.extend(page.pins.into_iter().map(|pin| pin.cid));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(listed, cids);
+    for limit in [0, 10_001] {
+        assert_error!(plugin.pins(None, limit), Error::InvalidArgument(_));
+    }
+}
+
+#[test]
+fn a_pinned_file_is_deleted_by_force() {
+    let (_folder, mut plugin) = plugin();
+    let cid = plugin.store(b"hello", &pinned()).unwrap().cid;
+    assert_error!(plugin.delete_with(&cid, false), Error::Denied(why) => assert!(why.contains("pinned"), "{why}"));
+    plugin.delete_with(&cid, true).unwrap();
+    assert!(!plugin.exists(&cid).unwrap());
+    assert_eq!(plugin.pins(None, 10).unwrap().pins, []);
+    assert_error!(plugin.delete_with(&cid, true), Error::NotFound(which) if which == cid);
+}
+
+#[test]
+fn one_block_of_a_file_is_pinned_without_becoming_a_file() {
+    let (_folder, mut plugin) = plugin();
+    let data = random_bytes(1, 3 * MIB);
+    let file = plugin.store(&data, &plain()).unwrap().cid;
+    let other = TempDir::new().unwrap();
+    let block = Plugin::open(other.path()).store(&data[..MIB], &plain()).unwrap().cid;
+    let direct = PinOptions { kind: PinKind::Direct, ..pin() };
+    let made = plugin.pin_with(&block, &direct).unwrap();
+    assert_eq!((made.kind, made.blocks, made.bytes), (PinKind::Direct, Some(1), Some(MIB as u64)));
+    plugin.delete(&file).unwrap();
+    assert_eq!((plugin.exists(&block).unwrap(), plugin.backend_status().unwrap().blocks), (true, 1));
+    assert_eq!(plugin.list(), [], "it is no file");
+    assert_error!(plugin.delete_with(&block, true), Error::NotFound(which) if which == block);
+    plugin.unpin(&block).unwrap();
+    assert_error!(plugin.unpin(&block), Error::NotFound(which) if which == block);
+    // All of it is pinned: one block of it alone would be less.
+    let file = plugin.store(&data, &pinned()).unwrap().cid;
+    assert_error!(plugin.pin_with(&file, &direct), Error::Denied(_));
 }
 
 #[test]
