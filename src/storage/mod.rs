@@ -31,7 +31,7 @@ use self::{
 };
 pub use self::{
     fetch::{Fetched, OnFetched},
-    options::{CacheConfig, EvictionPolicy, OpenOptions, PinOptions, StoreOptions, Verification},
+    options::{CacheConfig, OpenOptions, PinOptions, StoreOptions, Verification},
     pins::PinPage,
     push::{OnPushed, PushOptions, Pushed},
     read::{ReadOptions, Reader},

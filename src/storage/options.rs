@@ -6,6 +6,7 @@ use super::OnFetched;
 use crate::{
     block::Cid,
     error::{Error, OfflineReason, Result},
+    policy::Policy,
     remote::Remotes,
     tier::{Durability, Pin, PinKind},
     unixfs::Layout,
@@ -132,14 +133,6 @@ impl PinOptions {
     }
 }
 
-/// In which order the memory cache makes room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum EvictionPolicy {
-    /// Least recently used first.
-    #[default]
-    Lru,
-}
-
 /// Limits of the caches; what is left out stays as it is.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CacheConfig {
@@ -147,6 +140,6 @@ pub struct CacheConfig {
     pub memory_bytes: Option<u64>,
     /// Bytes of blocks kept in the local tier; `u64::MAX` takes the limit away.
     pub disk_bytes: Option<u64>,
-    /// The order in which the memory cache makes room.
-    pub policy: Option<EvictionPolicy>,
+    /// The order in which cached data makes room.
+    pub policy: Option<Policy>,
 }

@@ -209,6 +209,25 @@ test('pins have a name, labels, an end and a size, and are listed', async () => 
   assert.deepEqual([kept[0], kept[1].name, kept[2].name, result.gone.name], [true, 'NotFoundError', 'NotFoundError', 'NotFoundError']);
 });
 
+test('the policy says what stays in memory', async () => {
+  const hits = await page.evaluate(async () => {
+    const hits = {};
+    for (const policy of ['lru', 'lfu', 'arc']) {
+      const storage = await kit.openStorage({ name: `policy ${policy}` });
+      await storage.configureCache({ memoryBytes: 3000, policy });
+      const [first, ...others] = await storage.storeMany(Array.from({ length: 8 }, (_, n) => ({ data: noise(1000, n + 1) })));
+      // The first is read often, and then each of the others once.
+      for (const { cid } of [first, first, first, first, first, ...others]) await storage.retrieve(cid);
+      const before = (await storage.backendStatus()).memoryHits;
+      await storage.retrieve(first.cid);
+      hits[policy] = (await storage.backendStatus()).memoryHits > before;
+      storage.close();
+    }
+    return hits;
+  });
+  assert.deepEqual(hits, { lru: false, lfu: true, arc: true });
+});
+
 test('texts that are no CIDs are refused, by every verb', async () => {
   const valid = 'bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e';
   const texts = ['', ' ', '../x', '/etc/passwd', `/ipfs/${valid}`, `${valid} `, valid.toUpperCase().slice(1), `!${valid}`, 'x'.repeat(5000),
@@ -488,7 +507,7 @@ test('limits hold: a store over one fails with the figures, and loses nothing', 
     const status = await storage.backendStatus();
     await storage.configureCache({ diskBytes: Infinity });
     const fits = await thrown(storage.store(noise(2_000_000, 6)));
-    const policy = await thrown(storage.configureCache({ policy: 'arc' }));
+    const policy = await thrown(storage.configureCache({ policy: 'fifo' }));
     const typo = await thrown(storage.configureCache({ diskByte: 1 }));
     const whole = (await storage.retrieve(kept.cid)).length;
     storage.close();

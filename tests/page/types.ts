@@ -52,6 +52,7 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   await storage.pin(info.cid, { expires: Date.now() + 1000, onFetched: ({ bytes }) => console.log(bytes) });
   for await (const { cid, kind, labels, blocks, bytes } of storage.pins()) console.log(cid, kind, labels.owner, blocks, bytes);
   const listed = await storage.listPins({ limit: 5 });
+  await storage.configureCache({ policy: 'arc' });
   await storage.configureCache({ memoryBytes: 0, diskBytes: Infinity, policy: 'lru' });
   await (await getStorage()).flush();
   await resetStorage();
@@ -71,7 +72,7 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   // @ts-expect-error a remote has a `get`
   await openStorage({ remotes: [{ name: 'none' } satisfies Remote] });
   // @ts-expect-error no such policy
-  await storage.configureCache({ policy: 'arc' });
+  await storage.configureCache({ policy: 'fifo' });
   // @ts-expect-error no such kind
   await storage.pin('x', { kind: 'all' });
   return { pin, listed, many, bytes, block, streamed, files, next, reason, held };

@@ -135,13 +135,11 @@ pub fn pin_options(value: JsValue) -> Result<storage::PinOptions> {
 
 pub fn cache_config(value: JsValue) -> Result<storage::CacheConfig> {
     let given = Options::known(value, &["memoryBytes", "diskBytes", "policy"])?;
-    if let Some(other) = given.text("policy")?.filter(|policy| policy != "lru") {
-        return Err(unknown("policy", &other, "lru"));
-    }
+    let policy = given.text("policy")?.map(|name| name.parse()).transpose()?;
     // Casting Infinity gives u64::MAX, which takes the limit away.
     let bytes = |value: f64| value as u64;
     let (memory_bytes, disk_bytes) = (given.number("memoryBytes")?.map(bytes), given.number("diskBytes")?.map(bytes));
-    Ok(storage::CacheConfig { memory_bytes, disk_bytes, policy: None })
+    Ok(storage::CacheConfig { memory_bytes, disk_bytes, policy })
 }
 
 fn layout(given: &Options) -> Result<unixfs::Layout> {

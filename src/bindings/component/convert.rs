@@ -6,7 +6,8 @@ use super::world::ipfs_kit::storage::types as wit;
 use crate::{
     error::{self, OfflineReason},
     hash::HashFunction,
-    storage::{self, BackendState, EvictionPolicy, Verification},
+    policy::Policy,
+    storage::{self, BackendState, Verification},
     tier::{Durability, Pin, PinKind, StoredRoot},
     unixfs::{Layout, Profile},
 };
@@ -188,7 +189,11 @@ impl From<wit::CacheConfig> for storage::CacheConfig {
         storage::CacheConfig {
             memory_bytes: config.memory_bytes,
             disk_bytes: config.disk_bytes,
-            policy: config.policy.map(|wit::EvictionPolicy::Lru| EvictionPolicy::Lru),
+            policy: config.policy.map(|policy| match policy {
+                wit::EvictionPolicy::Lru => Policy::Lru,
+                wit::EvictionPolicy::Lfu => Policy::Lfu,
+                wit::EvictionPolicy::Arc => Policy::Arc,
+            }),
         }
     }
 }

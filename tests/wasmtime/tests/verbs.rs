@@ -288,23 +288,45 @@ fn the_memory_cache_keeps_to_its_limit() {
     let (_folder, mut plugin) = plugin();
     let data = random_bytes(1, 4 * MIB);
     let cid = plugin.store(&data, &plain()).unwrap().cid;
-    let reads = |plugin: &mut Plugin, memory_bytes| {
-        let policy = Some(EvictionPolicy::Lru);
-        plugin.configure_cache(CacheConfig { memory_bytes: Some(memory_bytes), policy, ..NO_CHANGE }).unwrap();
+    let reads = |plugin: &mut Plugin, memory_bytes, policy| {
+        let (memory_bytes, policy) = (Some(memory_bytes), Some(policy));
+        plugin.configure_cache(CacheConfig { memory_bytes, policy, ..NO_CHANGE }).unwrap();
         let before = plugin.backend_status().unwrap();
         for _ in 0..2 {
             assert!(plugin.retrieve(&cid).unwrap() == data);
         }
         let after = plugin.backend_status().unwrap();
-        assert_eq!(after.memory_limit, memory_bytes);
-        assert!(after.memory_bytes <= memory_bytes, "{} bytes", after.memory_bytes);
+        assert_eq!(Some(after.memory_limit), memory_bytes);
+        assert!(after.memory_bytes <= after.memory_limit, "{} bytes", after.memory_bytes);
         (after.memory_hits - before.memory_hits, after.memory_misses - before.memory_misses)
     };
-    assert_eq!(reads(&mut plugin, 0).0, 0);
-    // The second time everything is in memory: four leaves and their node.
-    let (hits, misses) = reads(&mut plugin, 16 * MIB as u64);
-    assert!(hits >= 5 && misses <= 6, "{hits} hits, {misses} misses");
-    assert_eq!(reads(&mut plugin, 0).0, 0);
+    for policy in [EvictionPolicy::Lru, EvictionPolicy::Lfu, EvictionPolicy::Arc] {
+        assert_eq!(reads(&mut plugin, 0, policy).0, 0);
+        // The second time everything is in memory: four leaves and their node.
+        let (hits, misses) = reads(&mut plugin, 16 * MIB as u64, policy);
+        assert!(hits >= 5 && misses <= 6, "{policy:?}: {hits} hits, {misses} misses");
+        assert_eq!(reads(&mut plugin, 0, policy).0, 0);
+    }
+}
+
+#[test]
+fn the_policy_says_what_stays_in_memory() {
+    for (policy, stays) in [(EvictionPolicy::Lru, false), (EvictionPolicy::Lfu, true), (EvictionPolicy::Arc, true)] {
+        let (_folder, mut plugin) = plugin();
+        let memory_bytes = Some(3 * 1000);
+        plugin.configure_cache(CacheConfig { memory_bytes, policy: Some(policy), ..NO_CHANGE }).unwrap();
+        let files: Vec<_> = (0..8).map(|n| (random_bytes(n, 1000), plain())).collect();
+        let stored = plugin.store_many(&files).unwrap();
+        // The first is read often, and then each of the others once.
+        let (first, others) = stored.split_first().unwrap();
+        for file in [first; 5].into_iter().chain(others) {
+            plugin.retrieve(&file.cid).unwrap();
+        }
+        let before = plugin.backend_status().unwrap().memory_hits;
+        plugin.retrieve(&first.cid).unwrap();
+        let hit = plugin.backend_status().unwrap().memory_hits > before;
+        assert_eq!(hit, stays, "{policy:?}");
+    }
 }
 
 #[test]

@@ -216,8 +216,11 @@ export interface CacheConfig {
   memoryBytes?: number;
   /** Bytes of blocks kept in the local tier; a write over it fails. `Infinity` takes the limit away. */
   diskBytes?: number;
-  /** The order in which the memory cache makes room. */
-  policy?: 'lru';
+  /**
+   * The order in which cached data makes room: `lru`, least recently used first (default); `lfu`, least frequently used
+   * first, with ageing; `arc`, adaptive replacement, with which reading much once leaves the often used in place.
+   */
+  policy?: 'lru' | 'lfu' | 'arc';
 }
 
 /** What can be stored. */
