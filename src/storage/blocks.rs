@@ -57,6 +57,9 @@ impl Blocks {
     }
 
     pub fn configure(&self, config: CacheConfig) {
+        if let Some(policy) = config.policy {
+            self.cache.borrow_mut().set_policy(policy);
+        }
         if let Some(limit) = config.memory_bytes {
             self.cache.borrow_mut().set_limit(limit);
         }

@@ -13,8 +13,7 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use super::{
     Amount, Commit, Committed, Durability, Guard, Held, Pin, Room, StoredRoot, Tier, Usage, record::Change,
-    root::RootMap,
-    turn::Turn,
+    root::RootMap, turn::Turn,
 };
 use crate::{
     block::{self, Block, Cid, Key},

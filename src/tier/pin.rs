@@ -19,6 +19,16 @@ pub enum PinKind {
     Direct,
 }
 
+impl PinKind {
+    /// Its name, as options give it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PinKind::Recursive => "recursive",
+            PinKind::Direct => "direct",
+        }
+    }
+}
+
 /// A pin. There is one for each CID at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {

@@ -150,6 +150,84 @@ test('roots are listed, pinned, unpinned and deleted', async () => {
   assert.equal(result.closed.name, 'CancelledError');
 });
 
+test('pins have a name, labels, an end and a size, and are listed', async () => {
+  const result = await page.evaluate(async () => {
+    const storage = await kit.openStorage({ name: 'pins' });
+    const { cid } = await storage.store(noise(3_000_000, 3));
+    const expires = Date.now() + 60_000;
+    const labels = { owner: 'me', toString: 'é' };
+    const made = await storage.pin(cid, { name: 'the model', labels, expires: new Date(expires) });
+    const status = await storage.backendStatus();
+    const many = await storage.storeMany(Array.from({ length: 25 }, (_, n) => ({ data: `file ${n}`, pin: true })));
+    const first = await storage.listPins({ limit: 20 });
+    const second = await storage.listPins({ limit: 20, after: first.next });
+    const all = [];
+    for await (const pin of storage.pins()) all.push(pin);
+    const wrong = [];
+    const past = new Date(Date.now() - 1);
+    for (const options of [{ kind: 'all' }, { labels: { one: 1 } }, { labels: 'one' }, { name: 7 }, { named: 'x' }, { expires: past },
+      { expires: 'soon' }, { expires: new Date(NaN) }, { name: 'n'.repeat(1025) }]) wrong.push(await thrown(storage.pin(cid, options)));
+    wrong.push(await thrown(storage.listPins({ limit: 0 })), await thrown(storage.listPins({ after: 'x' })));
+    const part = await thrown(storage.pin(cid, { kind: 'direct' }));
+    const denied = await thrown(storage.delete(cid));
+    await storage.delete(cid, { force: true });
+    const exists = await storage.exists(cid);
+    // One block alone, which is no stored file.
+    const shared = noise(2_000_000, 4);
+    const block = (await storage.store(shared.subarray(0, 2 ** 20))).cid;
+    const file = (await storage.store(shared)).cid;
+    await storage.delete(block);
+    const direct = await storage.pin(block, { kind: 'direct' });
+    await storage.delete(file);
+    const kept = [await storage.exists(block), await thrown(storage.stat(block)), await thrown(storage.delete(block, { force: true }))];
+    await storage.unpin(block);
+    const gone = await thrown(storage.unpin(block));
+    storage.close();
+    return { cid, expires, made, status, many, first, second, all, wrong, part, denied, exists, direct, kept, gone };
+  });
+  const { made, all, direct, kept } = result;
+  const { created, ...rest } = made;
+  assert.ok(Math.abs(created - result.expires) < 120_000, `${created}`);
+  assert.deepEqual(rest, {
+    cid: result.cid, kind: 'recursive', name: 'the model', labels: { owner: 'me', toString: 'é' }, expires: result.expires, pending: false,
+    blocks: 4, bytes: result.status.bytes,
+  });
+  assert.deepEqual(all.find(({ cid }) => cid === made.cid), made);
+  assert.deepEqual(all.map(({ cid }) => cid), [result.cid, ...result.many.map(({ cid }) => cid)].sort());
+  assert.deepEqual([...result.first.pins, ...result.second.pins], all);
+  assert.deepEqual([result.first.pins.length, result.second.next], [20, undefined]);
+  for (const { cid } of result.many) {
+    const { blocks, bytes } = all.find((pin) => pin.cid === cid);
+    assert.equal(blocks, 1);
+    assert.ok(bytes === 6 || bytes === 7, `${bytes} bytes`);
+  }
+  const names = result.wrong.map((error) => error?.name);
+  assert.equal(names.pop(), 'InvalidCidError');
+  assert.deepEqual([...new Set(names)], ['InvalidArgumentError'], JSON.stringify(names));
+  assert.deepEqual([result.part.name, result.denied.name, result.exists], ['DeniedError', 'DeniedError', false]);
+  assert.deepEqual([direct.kind, direct.blocks, direct.bytes], ['direct', 1, 2 ** 20]);
+  assert.deepEqual([kept[0], kept[1].name, kept[2].name, result.gone.name], [true, 'NotFoundError', 'NotFoundError', 'NotFoundError']);
+});
+
+test('the policy says what stays in memory', async () => {
+  const hits = await page.evaluate(async () => {
+    const hits = {};
+    for (const policy of ['lru', 'lfu', 'arc']) {
+      const storage = await kit.openStorage({ name: `policy ${policy}` });
+      await storage.configureCache({ memoryBytes: 3000, policy });
+      const [first, ...others] = await storage.storeMany(Array.from({ length: 8 }, (_, n) => ({ data: noise(1000, n + 1) })));
+      // The first is read often, and then each of the others once.
+      for (const { cid } of [first, first, first, first, first, ...others]) await storage.retrieve(cid);
+      const before = (await storage.backendStatus()).memoryHits;
+      await storage.retrieve(first.cid);
+      hits[policy] = (await storage.backendStatus()).memoryHits > before;
+      storage.close();
+    }
+    return hits;
+  });
+  assert.deepEqual(hits, { lru: false, lfu: true, arc: true });
+});
+
 test('texts that are no CIDs are refused, by every verb', async () => {
   const valid = 'bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e';
   const texts = ['', ' ', '../x', '/etc/passwd', `/ipfs/${valid}`, `${valid} `, valid.toUpperCase().slice(1), `!${valid}`, 'x'.repeat(5000),
@@ -429,7 +507,7 @@ test('limits hold: a store over one fails with the figures, and loses nothing', 
     const status = await storage.backendStatus();
     await storage.configureCache({ diskBytes: Infinity });
     const fits = await thrown(storage.store(noise(2_000_000, 6)));
-    const policy = await thrown(storage.configureCache({ policy: 'arc' }));
+    const policy = await thrown(storage.configureCache({ policy: 'fifo' }));
     const typo = await thrown(storage.configureCache({ diskByte: 1 }));
     const whole = (await storage.retrieve(kept.cid)).length;
     storage.close();

@@ -8,6 +8,7 @@ import {
   StorageError,
   type FileInfo,
   type OfflineReason,
+  type Pin,
   type Remote,
   type Status,
 } from 'ipfs-kit-storage';
@@ -41,12 +42,19 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   const kept: boolean = status.persisted ?? (await storage.persist());
   try {
     await storage.delete(info.cid);
+    await storage.delete(info.cid, { force: true });
   } catch (error) {
     if (error instanceof QuotaExceededError) console.log(error.needed + error.limit);
     if (error instanceof NotFoundError) console.log(error.cid, error.path);
     if (error instanceof NotAvailableOfflineError) console.log(error.cid, error.reason);
     if (error instanceof StorageError && error.code === 'denied') await storage.unpin(info.cid);
   }
+  const labels = { owner: 'me' };
+  const pin: Pin = await storage.pin(info.cid, { kind: 'direct', name: 'x', labels, expires: new Date(), offline: true });
+  await storage.pin(info.cid, { expires: Date.now() + 1000, onFetched: ({ bytes }) => console.log(bytes) });
+  for await (const { cid, kind, labels, blocks, bytes } of storage.pins()) console.log(cid, kind, labels.owner, blocks, bytes);
+  const listed = await storage.listPins({ limit: 5 });
+  await storage.configureCache({ policy: 'arc' });
   await storage.configureCache({ memoryBytes: 0, diskBytes: Infinity, policy: 'lru' });
   await (await getStorage()).flush();
   await resetStorage();
@@ -66,6 +74,8 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   // @ts-expect-error a remote has a `get`
   await openStorage({ remotes: [{ name: 'none' } satisfies Remote] });
   // @ts-expect-error no such policy
-  await storage.configureCache({ policy: 'arc' });
-  return { many, bytes, block, streamed, files, next, reason, room, kept, held };
+  await storage.configureCache({ policy: 'fifo' });
+  // @ts-expect-error no such kind
+  await storage.pin('x', { kind: 'all' });
+  return { pin, listed, many, bytes, block, streamed, files, next, reason, room, kept, held };
 }

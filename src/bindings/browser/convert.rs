@@ -12,7 +12,7 @@ use crate::{
     platform::browser::{BrowserClock, BrowserHttp, BrowserNetwork, object},
     remote::{HttpConnector, Patience, Remotes},
     storage::{self, OnFetched, OnPushed, Verification},
-    tier::{Durability, StoredRoot},
+    tier::{Durability, Pin, PinKind, StoredRoot},
     unixfs::{self, Profile},
 };
 
@@ -109,13 +109,40 @@ pub fn read_options(value: JsValue) -> Result<storage::ReadOptions> {
     Ok(storage::ReadOptions { offline, pin, ..range })
 }
 
+pub fn pin_options(value: JsValue) -> Result<storage::PinOptions> {
+    let given = Options::known(value, &["kind", "name", "labels", "expires", "offline"])?;
+    let kind = match given.text("kind")?.as_deref() {
+        None | Some("recursive") => PinKind::Recursive,
+        Some("direct") => PinKind::Direct,
+        Some(other) => return Err(unknown("kind", other, "recursive and direct")),
+    };
+    let pair = |pair: JsValue| {
+        let pair = Array::from(&pair);
+        Some((pair.get(0).as_string()?, pair.get(1).as_string()?))
+    };
+    let pairs = |object: &Object| Object::entries(object).iter().map(pair).collect();
+    let labels = given.get("labels", "an object of strings", |value| value.dyn_ref().and_then(pairs))?;
+    let time = |value: JsValue| value.as_f64().filter(|time| time.is_finite()).map(|time| time as u64);
+    Ok(storage::PinOptions {
+        kind,
+        name: given.text("name")?,
+        labels: labels.unwrap_or_default(),
+        expires: given.get("expires", "a time", time)?,
+        offline: given.flag("offline")?.unwrap_or_default(),
+        on_fetched: None,
+    })
+}
+
 pub fn cache_config(value: JsValue) -> Result<storage::CacheConfig> {
-    let given = Options::known(value, &["memoryBytes", "diskBytes", "policy"])?;
+    let given = Options::known(value, &["memoryBytes", "diskBytes", "policy", "highWater", "lowWater"])?;
     let policy = given.text("policy")?.map(|name| name.parse()).transpose()?;
     // Casting Infinity gives u64::MAX, which takes the limit away.
     let bytes = |value: f64| value as u64;
     let (memory_bytes, disk_bytes) = (given.number("memoryBytes")?.map(bytes), given.number("diskBytes")?.map(bytes));
-    Ok(storage::CacheConfig { memory_bytes, disk_bytes, policy, ..storage::CacheConfig::default() })
+    let hundredths = |value: f64| value as u8;
+    let (high_water, low_water) =
+        (given.number("highWater")?.map(hundredths), given.number("lowWater")?.map(hundredths));
+    Ok(storage::CacheConfig { memory_bytes, disk_bytes, policy, high_water, low_water })
 }
 
 fn layout(given: &Options) -> Result<unixfs::Layout> {
@@ -183,6 +210,32 @@ impl From<StoredRoot> for JsValue {
             ("pinned", pinned.into()),
             ("profile", root.profile.map(Profile::name).into()),
         ])
+    }
+}
+
+impl From<Pin> for JsValue {
+    fn from(pin: Pin) -> Self {
+        let (blocks, bytes) = pin.size.unzip();
+        let label = |(name, value): (String, String)| Array::of2(&name.into(), &value.into());
+        // Not one by one: a label may have the name of something that objects inherit.
+        let labels = Object::from_entries(&list(pin.labels.into_iter().map(label)));
+        object(&[
+            ("cid", pin.cid.to_string().into()),
+            ("kind", pin.kind.name().into()),
+            ("name", pin.name.into()),
+            ("labels", labels.unwrap_or_default().into()),
+            ("created", number(pin.created)),
+            ("expires", pin.expires.map(number).into()),
+            ("pending", pin.pending.into()),
+            ("blocks", blocks.map(number).into()),
+            ("bytes", bytes.map(number).into()),
+        ])
+    }
+}
+
+impl From<storage::PinPage> for JsValue {
+    fn from(page: storage::PinPage) -> Self {
+        object(&[("pins", list(page.pins)), ("next", page.next.map(|cid| cid.to_string()).into())])
     }
 }
 

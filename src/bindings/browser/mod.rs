@@ -126,17 +126,27 @@ impl Engine {
     }
 
     /// Forgets a root.
-    pub fn delete(&self, cid: String) -> Promise {
+    pub fn delete(&self, cid: String, force: bool) -> Promise {
         let storage = self.storage.clone();
-        promise(async move { storage.delete(&block::parse(&cid)?, false).await.map(|()| JsValue::UNDEFINED) })
+        promise(async move { storage.delete(&block::parse(&cid)?, force).await.map(|()| JsValue::UNDEFINED) })
     }
 
-    /// Pins a root.
-    pub fn pin(&self, cid: String, offline: bool, told: Option<Function>, cancel: &Cancel) -> Promise {
+    /// Pins a DAG or a block.
+    pub fn pin(&self, cid: String, options: JsValue, told: Option<Function>, cancel: &Cancel) -> Promise {
         let storage = self.storage.clone();
         cancellable(cancel, async move {
-            let options = PinOptions { offline, on_fetched: told.map(convert::on_fetched), ..PinOptions::default() };
-            storage.pin(&block::parse(&cid)?, options).await.map(|_| JsValue::UNDEFINED)
+            let options = PinOptions { on_fetched: told.map(convert::on_fetched), ..convert::pin_options(options)? };
+            storage.pin(&block::parse(&cid)?, options).await
+        })
+    }
+
+    /// A page of pins.
+    #[wasm_bindgen(js_name = listPins)]
+    pub fn list_pins(&self, after: Option<String>, limit: u32) -> Promise {
+        let storage = self.storage.clone();
+        promise(async move {
+            let after = after.map(|cid| block::parse(&cid)).transpose()?;
+            storage.pins(after.as_ref(), limit as usize).await
         })
     }
 
@@ -149,7 +159,7 @@ impl Engine {
         })
     }
 
-    /// Unpins a root.
+    /// Takes a pin away.
     pub fn unpin(&self, cid: String) -> Promise {
         let storage = self.storage.clone();
         promise(async move { storage.unpin(&block::parse(&cid)?).await.map(|()| JsValue::UNDEFINED) })

@@ -1,13 +1,13 @@
 //! What the command line asks for.
 
-use std::mem;
+use std::{collections::BTreeMap, mem};
 
 use lexopt::prelude::*;
 
 use crate::{
     bindings::wasi::Place,
-    storage::{OpenOptions, ReadOptions},
-    tier::Durability,
+    storage::{OpenOptions, PinOptions, ReadOptions},
+    tier::{Durability, PinKind},
     unixfs::{Layout, Profile},
 };
 
@@ -35,8 +35,16 @@ Commands:
   stat CID             what is known of a stored file
   exists CID           print true or false
   rm CID...            forget files, and drop the blocks that only they used
-  pin CID...           protect files against rm and eviction
-  unpin CID...         take that protection away
+      --force            also pinned ones
+  pin CID...           protect files, or whole DAGs, against rm and eviction; what is not held is fetched,
+                       and goes on from where it was when that broke off
+      --name NAME        a name to find the pin by
+      --label KEY=VALUE  what else is to be noted; may be given several times
+      --expires TIME     the pin ends by itself after so many s, m, h or d: 90s, 12h, 30d
+      --direct           only the one block, and not what it links to
+      --offline          only if it is held here
+  pin ls               list the pins
+  unpin CID...         take pins away
   status               the state of the store and of each backend
 
 Options:
@@ -79,15 +87,42 @@ pub struct Store {
 }
 
 pub enum Command {
-    Store { files: Vec<String>, pin: bool, name: Option<String> },
-    Retrieve { path: String, output: Option<String>, options: ReadOptions },
-    Push { cid: String, remote: String, pin: bool },
+    Store {
+        files: Vec<String>,
+        pin: bool,
+        name: Option<String>,
+    },
+    Retrieve {
+        path: String,
+        output: Option<String>,
+        options: ReadOptions,
+    },
+    Push {
+        cid: String,
+        remote: String,
+        pin: bool,
+    },
     List,
-    Stat { cid: String },
-    Exists { cid: String },
-    Remove { cids: Vec<String> },
-    Pin { cids: Vec<String> },
-    Unpin { cids: Vec<String> },
+    Stat {
+        cid: String,
+    },
+    Exists {
+        cid: String,
+    },
+    Remove {
+        cids: Vec<String>,
+        force: bool,
+    },
+    /// For so many milliseconds, or for ever.
+    Pin {
+        cids: Vec<String>,
+        options: PinOptions,
+        lasting: Option<u64>,
+    },
+    ListPins,
+    Unpin {
+        cids: Vec<String>,
+    },
     Status,
 }
 
@@ -104,6 +139,10 @@ struct Given {
     output: Option<String>,
     offset: u64,
     length: Option<u64>,
+    force: bool,
+    kind: PinKind,
+    labels: BTreeMap<String, String>,
+    lasting: Option<u64>,
     values: Vec<String>,
 }
 
@@ -138,6 +177,15 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
             Short('o') | Long("output") => given.output = Some(parser.value()?.string()?),
             Long("offset") => given.offset = parser.value()?.parse()?,
             Long("length") => given.length = Some(parser.value()?.parse()?),
+            Long("force") => given.force = true,
+            Long("direct") => given.kind = PinKind::Direct,
+            Long("label") => {
+                let (name, value) = label(&parser.value()?.string()?)?;
+                if given.labels.insert(name.clone(), value).is_some() {
+                    return Err(format!("the label {name:?} is there twice").into());
+                }
+            }
+            Long("expires") => given.lasting = Some(duration(&parser.value()?.string()?)?),
             Value(value) if verb.is_none() => verb = Some(value.string()?),
             Value(value) => given.values.push(value.string()?),
             other => return Err(other.unexpected()),
@@ -191,10 +239,39 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
         "ls" => none(given.values).map(|()| Command::List)?,
         "stat" => Command::Stat { cid: one(given.values)? },
         "exists" => Command::Exists { cid: one(given.values)? },
-        "rm" => Command::Remove { cids: several(given.values, "CID")? },
-        "pin" => Command::Pin { cids: several(given.values, "CID")? },
+        "rm" => Command::Remove { cids: several(given.values, "CID")?, force: given.force },
+        "pin" => match given.values.split_first() {
+            Some((first, rest)) if first == "ls" => none(rest.to_vec()).map(|()| Command::ListPins)?,
+            _ => {
+                let Given { kind, name, labels, offline, lasting, .. } = given;
+                let options = PinOptions { kind, name, labels, offline, ..PinOptions::default() };
+                Command::Pin { cids: several(given.values, "CID")?, options, lasting }
+            }
+        },
         "unpin" => Command::Unpin { cids: several(given.values, "CID")? },
         "status" => none(given.values).map(|()| Command::Status)?,
         other => return Err(format!("no command {other:?}").into()),
     })
+}
+
+fn label(text: &str) -> Result<(String, String), lexopt::Error> {
+    let pair = text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    pair.ok_or_else(|| format!("the label {text:?} is not KEY=VALUE").into())
+}
+
+/// In milliseconds.
+fn duration(text: &str) -> Result<u64, lexopt::Error> {
+    let seconds = |unit| match unit {
+        's' => Some(1),
+        'm' => Some(60),
+        'h' => Some(60 * 60),
+        'd' => Some(24 * 60 * 60),
+        _ => None,
+    };
+    let parse = || {
+        let (at, unit) = text.char_indices().last()?;
+        let number: u64 = text.get(..at)?.parse().ok()?;
+        number.checked_mul(seconds(unit)? * 1000)
+    };
+    parse().ok_or_else(|| format!("{text:?} is no time such as 90s, 15m, 12h or 30d").into())
 }

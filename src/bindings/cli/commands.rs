@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     arguments::{Command, Store},
     output::{Output, size},
+    pins,
     world::wasi::cli::stdin,
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
         files::RandomAccessFile,
         wasi::{files::WasiFile, host::wasi::io::streams::StreamError, run as wait},
     },
-    storage::{MAX_PAGE, PinOptions, PushOptions, Reader, Storage, StoreOptions},
+    storage::{MAX_PAGE, PushOptions, Reader, Storage, StoreOptions},
     tier::{Durability, StoredRoot},
     unixfs::Path,
 };
@@ -46,10 +47,9 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
             let exists = wait(storage.exists(&block::parse(&cid)?))?;
             output.line(json!({ "cid": cid, "exists": exists }), if exists { "true" } else { "false" })
         }
-        Command::Remove { cids } => each(&cids, "removed", output, |cid| wait(storage.delete(cid, false))),
-        Command::Pin { cids } => {
-            each(&cids, "pinned", output, |cid| wait(storage.pin(cid, PinOptions::default())).map(drop))
-        }
+        Command::Remove { cids, force } => each(&cids, "removed", output, |cid| wait(storage.delete(cid, force))),
+        Command::Pin { cids, options, lasting } => pins::pin(&storage, &cids, options, lasting, output),
+        Command::ListPins => pins::list(&storage, output),
         Command::Unpin { cids } => each(&cids, "unpinned", output, |cid| wait(storage.unpin(cid))),
         Command::Status => status(&storage, output),
     };
@@ -184,7 +184,7 @@ fn status(storage: &Storage, output: &Output) -> Result<()> {
     if let Some(reason) = reason {
         text += &format!("local only: {reason}\n");
     }
-    text += &format!("files: {}, {} of them pinned\n", usage.roots, usage.pinned);
+    text += &format!("files: {}, pins: {}\n", usage.roots, usage.pinned);
     text += &format!("blocks: {}, {}\n", usage.blocks, size(usage.bytes));
     text += &format!("quarantined: {}\n", usage.quarantined);
     text += &format!(
@@ -216,7 +216,7 @@ fn lines(stored: &StoredRoot) -> String {
 }
 
 /// ISO 8601 in UTC, to the second. (Civil date from days: Howard Hinnant's algorithm.)
-fn time(milliseconds: u64) -> String {
+pub fn time(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     let days = (seconds / 86_400) as i64 + 719_468;
     let era = days.div_euclid(146_097);

@@ -1,12 +1,14 @@
 //! Between the types of `wit/types.wit` and the facade's.
 
+use std::collections::BTreeMap;
+
 use super::world::ipfs_kit::storage::types as wit;
 use crate::{
     error::{self, OfflineReason},
     hash::HashFunction,
     policy::Policy,
     storage::{self, BackendState, Verification},
-    tier::{Durability, StoredRoot},
+    tier::{Durability, Pin, PinKind, StoredRoot},
     unixfs::{Layout, Profile},
 };
 
@@ -37,6 +39,20 @@ pub fn store_options(options: wit::StoreOptions) -> error::Result<storage::Store
 pub fn read_options(options: &wit::ReadOptions) -> storage::ReadOptions {
     let wit::ReadOptions { offset, length, offline, pin } = *options;
     storage::ReadOptions { offline, pin, ..storage::ReadOptions::range(offset, length) }
+}
+
+pub fn pin_options(options: wit::PinOptions) -> error::Result<storage::PinOptions> {
+    let wit::PinOptions { kind, name, labels, expires, offline } = options;
+    let given = labels.len();
+    let labels: BTreeMap<String, String> = labels.into_iter().collect();
+    if labels.len() < given {
+        return Err(error::Error::InvalidArgument("a label is there twice".into()));
+    }
+    let kind = match kind {
+        wit::PinKind::Recursive => PinKind::Recursive,
+        wit::PinKind::Direct => PinKind::Direct,
+    };
+    Ok(storage::PinOptions { kind, name, labels, expires, offline, on_fetched: None })
 }
 
 fn layout(wanted: &wit::Layout) -> error::Result<Layout> {
@@ -71,6 +87,26 @@ impl From<StoredRoot> for wit::FileInfo {
                 Profile::UnixfsV1_2025 => wit::Profile::UnixfsV12025,
                 Profile::UnixfsV0_2015 => wit::Profile::UnixfsV02015,
             }),
+        }
+    }
+}
+
+impl From<Pin> for wit::PinInfo {
+    fn from(pin: Pin) -> Self {
+        let (blocks, bytes) = pin.size.unzip();
+        wit::PinInfo {
+            cid: pin.cid.to_string(),
+            kind: match pin.kind {
+                PinKind::Recursive => wit::PinKind::Recursive,
+                PinKind::Direct => wit::PinKind::Direct,
+            },
+            name: pin.name,
+            labels: pin.labels.into_iter().collect(),
+            created: pin.created,
+            expires: pin.expires,
+            pending: pin.pending,
+            blocks,
+            bytes,
         }
     }
 }
@@ -153,8 +189,13 @@ impl From<wit::CacheConfig> for storage::CacheConfig {
         storage::CacheConfig {
             memory_bytes: config.memory_bytes,
             disk_bytes: config.disk_bytes,
-            policy: config.policy.map(|wit::EvictionPolicy::Lru| Policy::Lru),
-            ..storage::CacheConfig::default()
+            policy: config.policy.map(|policy| match policy {
+                wit::EvictionPolicy::Lru => Policy::Lru,
+                wit::EvictionPolicy::Lfu => Policy::Lfu,
+                wit::EvictionPolicy::Arc => Policy::Arc,
+            }),
+            high_water: config.high_water,
+            low_water: config.low_water,
         }
     }
 }

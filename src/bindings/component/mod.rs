@@ -29,14 +29,15 @@ use self::world::{
     export,
     exports::ipfs_kit::storage::storage::{Guest, GuestHandle, GuestReader, GuestWriter, Handle, Reader, Writer},
     ipfs_kit::storage::types::{
-        CacheConfig, Error, Fetched, FileInfo, FilePage, OpenOptions, Pushed, ReadOptions, Status, StoreOptions,
+        CacheConfig, Error, Fetched, FileInfo, FilePage, OpenOptions, PinInfo, PinOptions, PinPage, Pushed,
+        ReadOptions, Status, StoreOptions,
     },
 };
 use super::wasi;
 use crate::{
     block, error,
     platform::wasi::run,
-    storage::{self, PinOptions, PushOptions, Storage},
+    storage::{self, PushOptions, Storage},
     unixfs::Path,
 };
 
@@ -129,20 +130,28 @@ impl GuestHandle for OpenStore {
         Ok(run(self.0.exists(&cid))?)
     }
 
-    fn delete(&self, cid: String) -> Result<(), Error> {
+    fn delete(&self, cid: String, force: bool) -> Result<(), Error> {
         let cid = block::parse(&cid)?;
-        Ok(run(self.0.delete(&cid, false))?)
+        Ok(run(self.0.delete(&cid, force))?)
     }
 
-    fn pin(&self, cid: String) -> Result<(), Error> {
+    fn pin(&self, cid: String, options: PinOptions) -> Result<PinInfo, Error> {
         let cid = block::parse(&cid)?;
-        run(self.0.pin(&cid, PinOptions::default()))?;
-        Ok(())
+        Ok(run(self.0.pin(&cid, convert::pin_options(options)?))?.into())
     }
 
     fn unpin(&self, cid: String) -> Result<(), Error> {
         let cid = block::parse(&cid)?;
         Ok(run(self.0.unpin(&cid))?)
+    }
+
+    fn pins(&self, after: Option<String>, limit: u32) -> Result<PinPage, Error> {
+        let after = after.map(|cid| block::parse(&cid)).transpose()?;
+        let page = run(self.0.pins(after.as_ref(), limit as usize))?;
+        Ok(PinPage {
+            pins: page.pins.into_iter().map(PinInfo::from).collect(),
+            next: page.next.map(|cid| cid.to_string()),
+        })
     }
 
     fn push(&self, cid: String, remote: String, pin: bool) -> Result<Pushed, Error> {

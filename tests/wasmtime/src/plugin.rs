@@ -15,8 +15,8 @@ use crate::{
     bindings::Local,
     engine,
     types::{
-        CacheConfig, Error, Fetched, FileInfo, FilePage, Layout, OpenOptions, Profile, Pushed, ReadOptions, Status,
-        StoreOptions,
+        CacheConfig, Error, Fetched, FileInfo, FilePage, Layout, OpenOptions, PinInfo, PinKind, PinOptions, PinPage,
+        Profile, Pushed, ReadOptions, Status, StoreOptions,
     },
 };
 
@@ -275,8 +275,8 @@ verbs! {
     fn open_reader(options: ReadOptions) of cid -> Result<ResourceAny, Error> = call_open_reader;
     fn stat() of cid -> Result<FileInfo, Error> = call_stat;
     fn exists() of cid -> Result<bool, Error> = call_exists;
-    fn delete() of cid -> Result<(), Error> = call_delete;
-    fn pin() of cid -> Result<(), Error> = call_pin;
+    fn delete_with(force: bool) of cid -> Result<(), Error> = call_delete;
+    fn pin_with(options: &PinOptions) of cid -> Result<PinInfo, Error> = call_pin;
     fn unpin() of cid -> Result<(), Error> = call_unpin;
     fn backend_status() -> Result<Status, Error> = call_backend_status;
     fn is_available() -> bool = call_is_available;
@@ -288,6 +288,23 @@ impl Plugin {
     /// A whole file.
     pub fn retrieve(&mut self, cid: &str) -> Result<Vec<u8>, Error> {
         self.retrieve_with(cid, whole())
+    }
+
+    /// Forgets a root that is not pinned.
+    pub fn delete(&mut self, cid: &str) -> Result<(), Error> {
+        self.delete_with(cid, false)
+    }
+
+    /// Pins a DAG.
+    pub fn pin(&mut self, cid: &str) -> Result<PinInfo, Error> {
+        self.pin_with(cid, &pin())
+    }
+
+    /// One page of the pins.
+    pub fn pins(&mut self, after: Option<&str>, limit: u32) -> Result<PinPage, Error> {
+        let handle = self.local.ipfs_kit_storage_storage().handle();
+        let after = after.map(str::to_owned);
+        handle.call_pins(&mut self.store, self.handle, after.as_ref(), limit).expect(TRAP)
     }
 
     /// Gives a DAG to a remote.
@@ -355,6 +372,11 @@ pub fn whole() -> ReadOptions {
 /// Reads a part of a file.
 pub fn part(offset: u64, length: Option<u64>) -> ReadOptions {
     ReadOptions { offset, length, offline: false, pin: false }
+}
+
+/// Pins a DAG, with nothing else said.
+pub fn pin() -> PinOptions {
+    PinOptions { kind: PinKind::Recursive, name: None, labels: Vec::new(), expires: None, offline: false }
 }
 
 /// Stores without a name, a pin or a layout.

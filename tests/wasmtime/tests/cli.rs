@@ -1,6 +1,10 @@
 //! The command, run with everything a shell would give it.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::BTreeSet,
+    fs,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -8,6 +12,10 @@ use wasmtime_host_tests::{Command, Outcome, buffer, kubo_cids, random_bytes, typ
 
 const HELLO: &str = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
 const MIB: usize = 1024 * 1024;
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
 
 /// A store, and a folder with files to put in.
 struct Shell {
@@ -177,6 +185,34 @@ fn pins_protect_and_rm_removes() {
 }
 
 #[test]
+fn pins_have_names_labels_and_ends_and_are_listed() {
+    let shell = Shell::new();
+    shell.file("hello", b"hello world");
+    shell.run(&["store", "/in/hello"]);
+    let before = now();
+    let options = ["--name", "greeting", "--label", "owner=me", "--label", "task=a=b", "--expires", "2d"];
+    let [made] = shell.json(&[&["pin", HELLO], &options[..]].concat()).try_into().unwrap();
+    assert_eq!((&made["cid"], &made["kind"], &made["name"]), (&HELLO.into(), &"recursive".into(), &"greeting".into()));
+    assert_eq!(made["labels"], serde_json::json!({ "owner": "me", "task": "a=b" }));
+    assert_eq!((&made["pending"], &made["blocks"], &made["bytes"]), (&false.into(), &1.into(), &11.into()));
+    let days = 2 * 24 * 60 * 60 * 1000;
+    assert!((before + days..=now() + days).contains(&made["expires"].as_u64().unwrap()), "{made}");
+    assert_eq!(shell.json(&["pin", "ls"]), [made]);
+    let line = shell.run(&["pin", "ls"]);
+    for part in [HELLO, "recursive", "1 blocks", "11 B", "greeting", "owner=me"] {
+        assert!(line.contains(part), "{part} is missing: {line}");
+    }
+    // All of it is pinned: one block of it alone would be less.
+    assert_eq!(shell.error_code(&["pin", "--direct", HELLO]), "denied");
+    shell.run(&["unpin", HELLO]);
+    assert_eq!(shell.json(&["pin", "--direct", HELLO])[0]["kind"], "direct");
+    assert_eq!(shell.error_code(&["rm", HELLO]), "denied");
+    assert_eq!(shell.run(&["rm", "--force", HELLO]), format!("removed {HELLO}\n"));
+    assert_eq!(shell.run(&["pin", "ls"]), "");
+    assert_eq!(shell.error_code(&["unpin", HELLO]), "not-found");
+}
+
+#[test]
 fn status_tells_the_figures() {
     let shell = Shell::new();
     shell.file("hello", b"hello world");
@@ -193,7 +229,7 @@ fn status_tells_the_figures() {
     );
     assert!(!status["local_only"].as_str().unwrap().is_empty());
     let text = shell.run(&["status"]);
-    assert!(text.contains("local (pack): available") && text.contains("files: 1, 1 of them pinned"), "{text}");
+    assert!(text.contains("local (pack): available") && text.contains("files: 1, pins: 1"), "{text}");
 }
 
 #[test]
@@ -222,7 +258,7 @@ fn help_and_version_need_no_store() {
 #[test]
 fn what_cannot_be_understood_fails_with_a_message() {
     let shell = Shell::new();
-    let wrong: [(&[&str], &str); 14] = [
+    let wrong: [(&[&str], &str); 22] = [
         (&[], "no command"),
         (&["frobnicate"], "frobnicate"),
         (&["ls", "--frobnicate"], "--frobnicate"),
@@ -236,6 +272,14 @@ fn what_cannot_be_understood_fails_with_a_message() {
         (&["retrieve", HELLO, "--offset", "-1"], "-1"),
         (&["retrieve", HELLO, "--length", "many"], "many"),
         (&["rm"], "CID"),
+        (&["pin"], "CID"),
+        (&["pin", "ls", HELLO], HELLO),
+        (&["pin", HELLO, "--label", "alone"], "KEY=VALUE"),
+        (&["pin", HELLO, "--label", "a=1", "--label", "a=2"], "twice"),
+        (&["pin", HELLO, "--expires", "30"], "30"),
+        (&["pin", HELLO, "--expires", "d"], "d"),
+        (&["pin", HELLO, "--expires", "-1d"], "-1d"),
+        (&["pin", HELLO, "--expires", "18446744073709551615d"], "18446744073709551615d"),
         (&["--durability", "hard", "ls"], "hard"),
     ];
     for (arguments, named) in wrong {

@@ -61,14 +61,15 @@ fn paths() -> Vec<(&'static str, String)> {
 #[test]
 fn every_verb_refuses_every_invalid_cid() {
     type Verb = fn(&mut Plugin, &str) -> Result<(), Error>;
-    let verbs: [(&str, Verb); 8] = [
+    let verbs: [(&str, Verb); 9] = [
         ("retrieve", |plugin, cid| plugin.retrieve(cid).map(drop)),
         ("open-reader", |plugin, cid| plugin.open_reader(cid, whole()).map(drop)),
         ("stat", |plugin, cid| plugin.stat(cid).map(drop)),
         ("list-files", |plugin, cid| plugin.list_files("/", Some(cid), 10).map(drop)),
         ("exists", |plugin, cid| plugin.exists(cid).map(drop)),
         ("delete", |plugin, cid| plugin.delete(cid)),
-        ("pin", |plugin, cid| plugin.pin(cid)),
+        ("pin", |plugin, cid| plugin.pin(cid).map(drop)),
+        ("pins", |plugin, cid| plugin.pins(Some(cid), 10).map(drop)),
         ("unpin", |plugin, cid| plugin.unpin(cid)),
     ];
     let folder = TempDir::new().unwrap();

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use wasmtime_host_tests::{
-    Access, Artefact, Counterpart, Host, Instance, Plugin, assert_error, part, plain, random_bytes,
-    types::{BackendState, Error, OfflineReason, OpenOptions, ReadOptions},
+    Access, Artefact, Counterpart, Host, Instance, Plugin, assert_error, part, pin, plain, random_bytes,
+    types::{BackendState, Error, OfflineReason, OpenOptions, PinOptions, ReadOptions},
     whole, with_remotes,
 };
 
@@ -240,6 +240,28 @@ fn a_path_and_a_whole_directory_come_with_one_request_each() {
     let offline = ReadOptions { offline: true, ..whole() };
     assert_eq!(plugin.retrieve_with(&format!("{tree}/sub/99.bin"), offline).unwrap().len(), 4096);
     assert_error!(plugin.retrieve(&format!("{tree}/sub/100.bin")), Error::NotFound(path) => assert!(path.ends_with("100.bin")));
+}
+
+#[test]
+fn a_pin_that_broke_off_is_pending_and_goes_on_from_there() {
+    let bench = Bench::new();
+    let cid = bench.gateway.random(2 * MIB, 11, 64 * 1024);
+    bench.proxy.fault(json!({ "name": "truncated-between" }));
+    let named = PinOptions { name: Some("big".into()), ..pin() };
+    let mut plugin = bench.open();
+    assert_error!(plugin.pin_with(&cid, &named), Error::Unavailable(_));
+    plugin.close();
+    let mut plugin = bench.open();
+    let [pending] = plugin.pins(None, 10).unwrap().pins.try_into().unwrap();
+    let status = plugin.backend_status().unwrap();
+    assert_eq!((pending.pending, pending.name.as_deref()), (true, Some("big")));
+    assert_eq!((pending.blocks, pending.bytes), (Some(status.blocks), Some(status.bytes)));
+    assert!((1..33).contains(&status.blocks), "{} blocks", status.blocks);
+    bench.proxy.fault(Value::Null);
+    let made = plugin.pin_with(&cid, &named).unwrap();
+    assert_eq!((made.pending, made.blocks), (false, Some(33)));
+    assert_eq!(plugin.pins(None, 10).unwrap().pins, [made]);
+    assert!(plugin.stat(&cid).unwrap().pinned);
 }
 
 #[test]

@@ -4,8 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 use wasmtime_host_tests::{
-    Plugin, assert_error, buffer, named, pinned, plain, random_bytes,
-    types::{BackendState, CacheConfig, Error, EvictionPolicy, OfflineReason, Profile, StoreOptions},
+    Plugin, assert_error, buffer, named, pin, pinned, plain, random_bytes,
+    types::{
+        BackendState, CacheConfig, Error, EvictionPolicy, OfflineReason, PinKind, PinOptions, PinPage, Profile,
+        StoreOptions,
+    },
 };
 
 const MIB: usize = 1024 * 1024;
@@ -108,6 +111,91 @@ fn a_pinned_file_is_not_deleted_and_an_unpinned_one_is() {
 }
 
 #[test]
+fn a_pin_says_what_it_is_for_and_how_large_it_is() {
+    let (_folder, mut plugin) = plugin();
+    let before = now();
+    // Two leaves that are the same.
+    let cid = plugin.store(&[7; 2 * MIB], &named("kept")).unwrap().cid;
+    let labels = [("owner", "me"), ("task", "é")].map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let options =
+        PinOptions { name: Some("the model".into()), labels: labels.clone(), expires: Some(now() + 60_000), ..pin() };
+    let made = plugin.pin_with(&cid, &options).unwrap();
+    assert_eq!((made.cid.as_str(), made.kind, made.pending), (cid.as_str(), PinKind::Recursive, false));
+    assert_eq!((made.name.as_deref(), &made.labels, made.expires), (Some("the model"), &labels, options.expires));
+    assert!((before..=now()).contains(&made.created));
+    let status = plugin.backend_status().unwrap();
+    assert_eq!((made.blocks, made.bytes), (Some(2), Some(status.bytes)));
+    assert_eq!(plugin.pins(None, 10).unwrap(), PinPage { pins: vec![made], next: None });
+    // One that is made anew says what the new one says.
+    let again = plugin.pin(&cid).unwrap();
+    assert_eq!((&again.name, again.labels.len(), again.expires), (&None, 0, None));
+    for wrong in [
+        PinOptions { name: Some("n".repeat(1025)), ..pin() },
+        PinOptions { labels: vec![("one".into(), "a".into()), ("one".into(), "b".into())], ..pin() },
+        PinOptions { labels: (0..65).map(|n| (n.to_string(), String::new())).collect(), ..pin() },
+        PinOptions { expires: Some(before - 1), ..pin() },
+    ] {
+        assert_error!(plugin.pin_with(&cid, &wrong), Error::InvalidArgument(_));
+    }
+    assert_eq!(plugin.pins(None, 10).unwrap().pins, [again]);
+}
+
+#[test]
+fn pins_are_listed_by_pages_and_counted_when_they_are() {
+    let (_folder, mut plugin) = plugin();
+    let files: Vec<_> = (0..25u64).map(|n| (n.to_le_bytes().to_vec(), pinned())).collect();
+    let mut cids: Vec<String> = plugin.store_many(&files).unwrap().into_iter().map(|file| file.cid).collect();
+    plugin.store(b"not pinned", &plain()).unwrap();
+    cids.sort();
+    let (mut listed, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let page = plugin.pins(after.as_deref(), 10).unwrap();
+        assert!(page.pins.iter().all(|pin| (pin.blocks, pin.bytes) == (Some(1), Some(8))), "{:?}", page.pins);
+        listed.extend(page.pins.into_iter().map(|pin| pin.cid));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(listed, cids);
+    for limit in [0, 10_001] {
+        assert_error!(plugin.pins(None, limit), Error::InvalidArgument(_));
+    }
+}
+
+#[test]
+fn a_pinned_file_is_deleted_by_force() {
+    let (_folder, mut plugin) = plugin();
+    let cid = plugin.store(b"hello", &pinned()).unwrap().cid;
+    assert_error!(plugin.delete_with(&cid, false), Error::Denied(why) => assert!(why.contains("pinned"), "{why}"));
+    plugin.delete_with(&cid, true).unwrap();
+    assert!(!plugin.exists(&cid).unwrap());
+    assert_eq!(plugin.pins(None, 10).unwrap().pins, []);
+    assert_error!(plugin.delete_with(&cid, true), Error::NotFound(which) if which == cid);
+}
+
+#[test]
+fn one_block_of_a_file_is_pinned_without_becoming_a_file() {
+    let (_folder, mut plugin) = plugin();
+    let data = random_bytes(1, 3 * MIB);
+    let file = plugin.store(&data, &plain()).unwrap().cid;
+    let other = TempDir::new().unwrap();
+    let block = Plugin::open(other.path()).store(&data[..MIB], &plain()).unwrap().cid;
+    let direct = PinOptions { kind: PinKind::Direct, ..pin() };
+    let made = plugin.pin_with(&block, &direct).unwrap();
+    assert_eq!((made.kind, made.blocks, made.bytes), (PinKind::Direct, Some(1), Some(MIB as u64)));
+    plugin.delete(&file).unwrap();
+    assert_eq!((plugin.exists(&block).unwrap(), plugin.backend_status().unwrap().blocks), (true, 1));
+    assert_eq!(plugin.list(), [], "it is no file");
+    assert_error!(plugin.delete_with(&block, true), Error::NotFound(which) if which == block);
+    plugin.unpin(&block).unwrap();
+    assert_error!(plugin.unpin(&block), Error::NotFound(which) if which == block);
+    // All of it is pinned: one block of it alone would be less.
+    let file = plugin.store(&data, &pinned()).unwrap().cid;
+    assert_error!(plugin.pin_with(&file, &direct), Error::Denied(_));
+}
+
+#[test]
 fn deleting_a_file_leaves_the_blocks_that_another_one_uses() {
     let (_folder, mut plugin) = plugin();
     let shared = random_bytes(1, 2 * MIB);
@@ -200,23 +288,45 @@ fn the_memory_cache_keeps_to_its_limit() {
     let (_folder, mut plugin) = plugin();
     let data = random_bytes(1, 4 * MIB);
     let cid = plugin.store(&data, &plain()).unwrap().cid;
-    let reads = |plugin: &mut Plugin, memory_bytes| {
-        let policy = Some(EvictionPolicy::Lru);
-        plugin.configure_cache(CacheConfig { memory_bytes: Some(memory_bytes), policy, ..NO_CHANGE }).unwrap();
+    let reads = |plugin: &mut Plugin, memory_bytes, policy| {
+        let (memory_bytes, policy) = (Some(memory_bytes), Some(policy));
+        plugin.configure_cache(CacheConfig { memory_bytes, policy, ..NO_CHANGE }).unwrap();
         let before = plugin.backend_status().unwrap();
         for _ in 0..2 {
             assert!(plugin.retrieve(&cid).unwrap() == data);
         }
         let after = plugin.backend_status().unwrap();
-        assert_eq!(after.memory_limit, memory_bytes);
-        assert!(after.memory_bytes <= memory_bytes, "{} bytes", after.memory_bytes);
+        assert_eq!(Some(after.memory_limit), memory_bytes);
+        assert!(after.memory_bytes <= after.memory_limit, "{} bytes", after.memory_bytes);
         (after.memory_hits - before.memory_hits, after.memory_misses - before.memory_misses)
     };
-    assert_eq!(reads(&mut plugin, 0).0, 0);
-    // The second time everything is in memory: four leaves and their node.
-    let (hits, misses) = reads(&mut plugin, 16 * MIB as u64);
-    assert!(hits >= 5 && misses <= 6, "{hits} hits, {misses} misses");
-    assert_eq!(reads(&mut plugin, 0).0, 0);
+    for policy in [EvictionPolicy::Lru, EvictionPolicy::Lfu, EvictionPolicy::Arc] {
+        assert_eq!(reads(&mut plugin, 0, policy).0, 0);
+        // The second time everything is in memory: four leaves and their node.
+        let (hits, misses) = reads(&mut plugin, 16 * MIB as u64, policy);
+        assert!(hits >= 5 && misses <= 6, "{policy:?}: {hits} hits, {misses} misses");
+        assert_eq!(reads(&mut plugin, 0, policy).0, 0);
+    }
+}
+
+#[test]
+fn the_policy_says_what_stays_in_memory() {
+    for (policy, stays) in [(EvictionPolicy::Lru, false), (EvictionPolicy::Lfu, true), (EvictionPolicy::Arc, true)] {
+        let (_folder, mut plugin) = plugin();
+        let memory_bytes = Some(3 * 1000);
+        plugin.configure_cache(CacheConfig { memory_bytes, policy: Some(policy), ..NO_CHANGE }).unwrap();
+        let files: Vec<_> = (0..8).map(|n| (random_bytes(n, 1000), plain())).collect();
+        let stored = plugin.store_many(&files).unwrap();
+        // The first is read often, and then each of the others once.
+        let (first, others) = stored.split_first().unwrap();
+        for file in [first; 5].into_iter().chain(others) {
+            plugin.retrieve(&file.cid).unwrap();
+        }
+        let before = plugin.backend_status().unwrap().memory_hits;
+        plugin.retrieve(&first.cid).unwrap();
+        let hit = plugin.backend_status().unwrap().memory_hits > before;
+        assert_eq!(hit, stays, "{policy:?}");
+    }
 }
 
 #[test]

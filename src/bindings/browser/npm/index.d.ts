@@ -137,6 +137,41 @@ export interface FileInfo {
   profile: Profile | undefined;
 }
 
+export interface PinOptions {
+  /** All of the DAG (default), or the one block. */
+  kind?: 'recursive' | 'direct';
+  /** A name to find it by. At most 1,024 bytes of UTF-8. */
+  name?: string;
+  /** What else is to be noted of it. At most 64, names and values of at most 1,024 bytes of UTF-8. */
+  labels?: Record<string, string>;
+  /** When it ends by itself: milliseconds since the Unix epoch, or a Date. Default: never. */
+  expires?: number | Date;
+  /** Do not use a network for this call: what is not held here fails at once. */
+  offline?: boolean;
+  /** Told of what comes from elsewhere, after each batch of blocks. */
+  onFetched?: (fetched: Fetched) => void;
+  /** Aborting rejects with the signal's reason; what has come stays, and the pin is pending. */
+  signal?: AbortSignal;
+}
+
+/** A pin. There is one for each CID at most. */
+export interface Pin {
+  cid: string;
+  kind: 'recursive' | 'direct';
+  name: string | undefined;
+  labels: Record<string, string>;
+  /** When it was made: milliseconds since the Unix epoch. */
+  created: number;
+  /** When it ends, likewise; undefined: never. */
+  expires: number | undefined;
+  /** Some of it is still to be fetched. What of it is here stays all the same. */
+  pending: boolean;
+  /** Blocks that it keeps and that are here, each counted once; undefined as long as nobody could count them. */
+  blocks: number | undefined;
+  /** Their bytes. */
+  bytes: number | undefined;
+}
+
 export interface BackendReport {
   /** `local` is the local tier. */
   name: string;
@@ -185,10 +220,20 @@ export interface Status {
 export interface CacheConfig {
   /** Bytes of blocks kept in memory; 0 keeps none. */
   memoryBytes?: number;
-  /** Bytes of blocks kept in the local tier; a write over it fails. `Infinity` takes the limit away. */
+  /**
+   * Bytes of blocks kept in the local tier; `Infinity` takes the limit away. A write that would come near it evicts stored
+   * files that are not pinned, each as a whole, in the order of the policy; QuotaExceededError when that is not enough.
+   */
   diskBytes?: number;
-  /** The order in which the memory cache makes room. */
-  policy?: 'lru';
+  /** Above so many hundredths of `diskBytes` room is made (95 to begin with), */
+  highWater?: number;
+  /** and down to so many (85 to begin with). */
+  lowWater?: number;
+  /**
+   * The order in which blocks leave the memory, and files the local tier: `lru`, least recently used first (default); `lfu`, least frequently used
+   * first, with ageing; `arc`, adaptive replacement, with which reading much once leaves the often used in place.
+   */
+  policy?: 'lru' | 'lfu' | 'arc';
 }
 
 /** What can be stored. */
@@ -239,17 +284,26 @@ export class Storage {
   /** Whether the root, or the block, with this CID is held locally. Never asks a network. */
   exists(cid: CidLike): Promise<boolean>;
 
-  /** Forgets a root and drops what only it used. DeniedError while it is pinned; NotFoundError if there is none. */
-  delete(cid: CidLike): Promise<void>;
+  /**
+   * Forgets a root and drops what only it used. DeniedError while it is pinned, unless `force` takes the pin away with it;
+   * NotFoundError if there is no such root.
+   */
+  delete(cid: CidLike, options?: { force?: boolean }): Promise<void>;
 
   /**
-   * Pins a root, and everything it reaches, against deletion and eviction. What is no stored root becomes one; what of it is
-   * not held is fetched.
+   * Pins a root and everything it reaches, or one block, against deletion and eviction. What of it is not held is fetched;
+   * if that breaks off the pin stays, pending, keeps what has come, and goes on from there when this is called again. What
+   * is no stored root becomes one, unless the pin is direct.
+   *
+   * An earlier pin of the same CID is replaced; DeniedError if that is recursive and this one direct.
    */
-  pin(
-    cid: CidLike,
-    options?: { signal?: AbortSignal; offline?: boolean; onFetched?: (fetched: Fetched) => void },
-  ): Promise<void>;
+  pin(cid: CidLike, options?: PinOptions): Promise<Pin>;
+
+  /** A page of the pins, in the order of their CIDs. Give `next` as `after` to get the next page. */
+  listPins(options?: { after?: string; limit?: number }): Promise<{ pins: Pin[]; next: string | undefined }>;
+
+  /** All pins, page by page. */
+  pins(): AsyncGenerator<Pin, void, undefined>;
 
   /**
    * Gives a root, and everything it reaches, to one of the remotes; with `pin` it has it pinned there, which says that the
@@ -261,7 +315,7 @@ export class Storage {
     options?: { pin?: boolean; signal?: AbortSignal; onPushed?: (pushed: Pushed) => void },
   ): Promise<Pushed>;
 
-  /** Takes the pin away; the data stays. */
+  /** Takes the pin away; the data stays. NotFoundError if there is neither a pin nor a stored root. */
   unpin(cid: CidLike): Promise<void>;
 
   /**

@@ -7,7 +7,7 @@ export * from './errors.js';
 
 /** Read from a File or Blob at a time: large reads are several times faster than small ones. */
 const SLICE_BYTES = 8 * 1024 * 1024;
-/** Roots or keys asked for at a time by `files` and `blockKeys`. */
+/** Roots, pins or keys asked for at a time by `files`, `pins` and `blockKeys`. */
 const PAGE = 1000;
 
 let loading;
@@ -149,12 +149,26 @@ export class Storage {
     return call(this.#open().exists(text(cid)));
   }
 
-  async delete(cid) {
-    return call(this.#open().delete(text(cid)));
+  async delete(cid, { force = false } = {}) {
+    return call(this.#open().delete(text(cid), Boolean(force)));
   }
 
-  async pin(cid, { signal, onFetched, offline = false } = {}) {
-    return this.#cancellable(signal, (engine, cancel) => engine.pin(text(cid), Boolean(offline), onFetched, cancel));
+  async pin(cid, { signal, onFetched, expires, ...options } = {}) {
+    const wanted = { ...options, expires: expires?.valueOf() }; // a Date's value is in milliseconds
+    return this.#cancellable(signal, (engine, cancel) => engine.pin(text(cid), wanted, onFetched, cancel));
+  }
+
+  async listPins({ after, limit = PAGE } = {}) {
+    return call(this.#open().listPins(after, limit));
+  }
+
+  async *pins() {
+    let after;
+    do {
+      const page = await this.listPins({ after });
+      yield* page.pins;
+      after = page.next;
+    } while (after !== undefined);
   }
 
   async unpin(cid) {
