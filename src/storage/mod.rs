@@ -6,12 +6,14 @@ mod cache;
 mod fetch;
 mod gate;
 mod keepers;
+mod legacy;
 mod options;
 mod pins;
 mod push;
 mod read;
 mod status;
 mod sweep;
+mod verify;
 mod writer;
 
 use std::{
@@ -30,11 +32,13 @@ use self::{
 };
 pub use self::{
     fetch::{Fetched, OnFetched},
+    legacy::{Imported, LegacyImport},
     options::{CacheConfig, EvictionPolicy, OpenOptions, PinOptions, StoreOptions, Verification},
     pins::PinPage,
     push::{OnPushed, PushOptions, Pushed},
     read::{ReadOptions, Reader},
     status::{BackendReport, BackendState, Status},
+    verify::{Check, Fault, Finding, Progress, Report, Tally, VerifyOptions},
     writer::Writer,
 };
 use crate::{

@@ -4,6 +4,7 @@
 mod arguments;
 mod commands;
 mod output;
+mod upkeep;
 
 #[allow(missing_docs, unsafe_code, clippy::all, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 mod world {
