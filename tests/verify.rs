@@ -3,7 +3,12 @@
 
 mod support;
 
-use std::{cell::RefCell, fs, path::Path, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    fs,
+    path::Path,
+    rc::Rc,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -380,11 +385,14 @@ fn what_is_written_and_deleted_meanwhile_is_no_fault() {
     block_on(async {
         let (_, storage) = in_memory();
         let files = (0..1500u32).map(|n| (n.to_le_bytes().to_vec().into(), StoreOptions::default())).collect();
-        let stored = storage.store_many(files).await.unwrap();
+        let mut stored = storage.store_many(files).await.unwrap();
+        // Of several blocks, and the last in the order of the CIDs' text.
+        stored.push(storage.store(noise(14, 50_000), small()).await.unwrap());
         let mut check = storage.check(VerifyOptions::default()).unwrap();
         while check.report().keepers == 0 {
             check.step().await.unwrap().unwrap();
         }
+        assert!(check.report().keepers < stored.len() as u64);
         // Some are walked, all are listed, and now they go; another comes.
         for stored in &stored {
             storage.delete(&stored.root.cid, false).await.unwrap();
@@ -400,21 +408,35 @@ fn what_is_written_and_deleted_meanwhile_is_no_fault() {
     });
 }
 
-/// Files on a medium with a bad spot: what holds these bytes cannot be read.
+/// What is wrong with a medium.
+#[derive(Default)]
+struct Scratch {
+    /// What holds these bytes cannot be read.
+    bad: RefCell<Vec<u8>>,
+    /// Nothing can be written.
+    sealed: Cell<bool>,
+}
+
 struct Scratched {
     folder: NativeDirectory,
-    bad: Rc<RefCell<Vec<u8>>>,
+    scratch: Rc<Scratch>,
 }
 
 struct ScratchedFile {
     file: Rc<dyn RandomAccessFile>,
-    bad: Rc<RefCell<Vec<u8>>>,
+    scratch: Rc<Scratch>,
+}
+
+impl Scratched {
+    fn open(folder: &Path, scratch: &Rc<Scratch>) -> Rc<Self> {
+        Rc::new(Scratched { folder: NativeDirectory::open(folder).unwrap(), scratch: scratch.clone() })
+    }
 }
 
 #[async_trait(?Send)]
 impl Directory for Scratched {
     async fn open(&self, name: &str) -> Result<Rc<dyn RandomAccessFile>> {
-        Ok(Rc::new(ScratchedFile { file: self.folder.open(name).await?, bad: self.bad.clone() }))
+        Ok(Rc::new(ScratchedFile { file: self.folder.open(name).await?, scratch: self.scratch.clone() }))
     }
 
     async fn list(&self) -> Result<Vec<String>> {
@@ -437,7 +459,7 @@ impl RandomAccessFile for ScratchedFile {
 
     fn read_at(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
         let bytes = self.file.read_at(offset, length)?;
-        let bad = self.bad.borrow();
+        let bad = self.scratch.bad.borrow();
         if !bad.is_empty() && bytes.windows(bad.len()).any(|window| window == bad.as_slice()) {
             return Err(Error::Io("a bad spot".into()));
         }
@@ -445,6 +467,9 @@ impl RandomAccessFile for ScratchedFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        if self.scratch.sealed.get() {
+            return Err(Error::Denied("it is sealed".into()));
+        }
         self.file.write_at(offset, bytes)
     }
 
@@ -461,9 +486,9 @@ impl RandomAccessFile for ScratchedFile {
 fn what_the_medium_fails_to_read_is_said_and_left_where_it_is() {
     block_on(async {
         let folder = TempDir::new().unwrap();
-        let bad = Rc::new(RefCell::new(Vec::new()));
-        let scratched = Scratched { folder: NativeDirectory::open(folder.path()).unwrap(), bad: bad.clone() };
-        let storage = packed(Rc::new(scratched)).await;
+        let scratch = Rc::new(Scratch::default());
+        let bad = &scratch.bad;
+        let storage = packed(Scratched::open(folder.path(), &scratch)).await;
         let data = noise(11, 200_000);
         let file = storage.store(data.clone(), small()).await.unwrap().root.cid;
         let total = storage.backend_status().await.usage.blocks;
@@ -482,8 +507,7 @@ fn what_the_medium_fails_to_read_is_said_and_left_where_it_is() {
         assert_eq!(storage.retrieve(&file).await.unwrap(), data);
         // A node: nothing is known of what is below it.
         let node = storage.get_block(&file, true).await.unwrap();
-        let again = Scratched { folder: NativeDirectory::open(folder.path()).unwrap(), bad: bad.clone() };
-        let fresh = packed(Rc::new(again)).await;
+        let fresh = packed(Scratched::open(folder.path(), &scratch)).await;
         bad.replace(node[..64].to_vec());
         let report = all(&fresh).await;
         assert_eq!((report.unreadable.found, report.unreached, report.is_sound()), (1, None, false), "{report:?}");
@@ -529,5 +553,23 @@ fn damage_on_disk_is_found_and_a_damaged_record_is_missed_in_the_figures() {
         assert_eq!((report.corrupt.found, report.missing.found, report.figures.found), (0, 1, 1), "{report:?}");
         assert_eq!(of(&report, Fault::Missing)[0].some, [raw(&data[40_000..50_000]).await]);
         assert!(!report.is_sound());
+    });
+}
+
+#[test]
+fn what_cannot_be_set_aside_does_not_count_as_repaired() {
+    block_on(async {
+        let folder = TempDir::new().unwrap();
+        let scratch = Rc::new(Scratch::default());
+        let storage = packed(Scratched::open(folder.path(), &scratch)).await;
+        let data = noise(13, 100_000);
+        storage.store(data.clone(), small()).await.unwrap();
+        flip(folder.path(), &data[..32], 5_000);
+        scratch.sealed.set(true);
+        for options in [VerifyOptions::default(), REPAIR] {
+            let report = storage.verify(options).await.unwrap();
+            assert_eq!((report.corrupt.found, report.corrupt.repaired, report.is_sound()), (1, 0, false), "{report:?}");
+            assert!(of(&report, Fault::Corrupt)[0].detail.contains("setting it aside failed"), "{report:?}");
+        }
     });
 }

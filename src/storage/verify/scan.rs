@@ -9,6 +9,9 @@ use crate::{
     tier::{Held, Place, Usage},
 };
 
+/// Keys listed at once: a pack goes through its whole index for a page.
+const PAGE: usize = 8192;
+
 /// Blocks read at once: enough for the lanes of the hasher,
 const MIN_READ: u64 = 4;
 
@@ -45,7 +48,7 @@ impl Check {
         let (until, mut looked) = (self.report.bytes + STEP_BYTES, 0);
         while self.report.bytes < until && looked < STEP_BLOCKS {
             if self.scan.queue.is_empty() {
-                let page = self.storage.shared.tier.keys(self.scan.after.as_ref(), STEP_BLOCKS).await?;
+                let page = self.storage.shared.tier.keys(self.scan.after.as_ref(), PAGE).await?;
                 let Some(last) = page.last() else { return self.end_scan().await };
                 self.scan.after = Some(*last);
                 self.report.blocks += page.len() as u64;

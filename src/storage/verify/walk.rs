@@ -238,7 +238,8 @@ impl Check {
     /// Looks once more for what was not held: it may have come meanwhile, or it is fetched to repair the store.
     async fn look_again(&mut self) -> Result<()> {
         let Some(dag) = &self.walk.current else { return Ok(()) };
-        let from = dag.absent.len().saturating_sub(FETCHED_IN_STEP);
+        let most = if self.options.repair { FETCHED_IN_STEP } else { STEP_BLOCKS };
+        let from = dag.absent.len().saturating_sub(most);
         let cids: Vec<Cid> = dag.absent.iter().skip(from).copied().collect();
         let found = self.obtain(&cids).await?;
         let Some(dag) = &mut self.walk.current else { return Ok(()) };
