@@ -10,6 +10,7 @@ pub mod car;
 pub mod dag;
 pub mod error;
 pub mod hash;
+mod json;
 pub mod platform;
 pub mod policy;
 pub mod remote;

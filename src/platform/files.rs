@@ -39,6 +39,11 @@ pub trait Directory {
     /// Opens a file, and creates it when it is not there.
     async fn open(&self, name: &str) -> Result<Rc<dyn RandomAccessFile>>;
 
+    /// Opens a file that is there, to read it and no more.
+    async fn open_to_read(&self, name: &str) -> Result<Rc<dyn RandomAccessFile>> {
+        self.open(name).await
+    }
+
     /// The names of its files.
     async fn list(&self) -> Result<Vec<String>>;
 

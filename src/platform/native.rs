@@ -40,6 +40,11 @@ impl NativeDirectory {
         fs::create_dir_all(&path).map_err(failed("create the folder", &path))?;
         Ok(NativeDirectory { path })
     }
+
+    /// A folder that is there already.
+    pub fn existing(path: impl AsRef<Path>) -> Self {
+        NativeDirectory { path: path.as_ref().to_path_buf() }
+    }
 }
 
 #[async_trait(?Send)]
@@ -53,6 +58,12 @@ impl Directory for NativeDirectory {
             .truncate(false)
             .open(&path)
             .map_err(failed("open", &path))?;
+        Ok(Rc::new(NativeFile { file, path }))
+    }
+
+    async fn open_to_read(&self, name: &str) -> Result<Rc<dyn RandomAccessFile>> {
+        let path = self.path.join(name);
+        let file = File::open(&path).map_err(failed("open", &path))?;
         Ok(Rc::new(NativeFile { file, path }))
     }
 

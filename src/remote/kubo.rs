@@ -11,7 +11,6 @@ use super::{
     address::base_url,
     body::{collect, stated},
     gateway::retry_after,
-    json::{self, Json},
     unsupported,
 };
 use crate::{
@@ -19,6 +18,7 @@ use crate::{
     car,
     error::Result as Outcome,
     hash::HashFunction,
+    json::{Json, Unusable},
     platform::http::{Body, Http, Method, Request, Response},
 };
 
@@ -88,7 +88,7 @@ impl Kubo {
         };
         let call = format!("block/put?format={format}&version={version}&mhtype={function}&{ANY_SIZE}");
         let said = self.call(&call, Some(form(block.bytes()))).await?;
-        let key = Json::one(&said)?.get("Key").and_then(Json::text).ok_or_else(json::unusable)?;
+        let key = Json::one(&said)?.get("Key").and_then(Json::text).ok_or(Unusable)?;
         match block::parse(&key) {
             Ok(named) if named.hash() == cid.hash() && named.codec() == cid.codec() => Ok(()),
             _ => Err(Failure::Broken(format!("it was given {cid}, and says that it has {key}"))),
@@ -109,7 +109,7 @@ impl Kubo {
             }
             // Kubo counts them; js-ipfs says nothing.
             if let Some(stats) = part.get("Stats") {
-                let count = stats.get("BlockCount").and_then(Json::count).ok_or_else(json::unusable)?;
+                let count = stats.get("BlockCount").and_then(Json::count).ok_or(Unusable)?;
                 if count != blocks.len() {
                     return Err(Failure::Broken(format!("it took {count} blocks of {}", blocks.len())));
                 }

@@ -11,7 +11,6 @@ pub mod conformance;
 mod found;
 mod gateway;
 mod health;
-mod json;
 mod kubo;
 mod peer;
 mod router;
@@ -36,6 +35,7 @@ pub use self::{
 use crate::{
     block::{Block, Cid},
     error::Result as Outcome,
+    json::Unusable,
     platform::http::Body,
 };
 
@@ -89,6 +89,12 @@ impl Failure {
     /// Whether asking again may help.
     pub fn is_passing(&self) -> bool {
         matches!(self, Failure::Busy(_) | Failure::Broken(_) | Failure::Silent | Failure::Unreachable(_))
+    }
+}
+
+impl From<Unusable> for Failure {
+    fn from(_: Unusable) -> Self {
+        Failure::Broken("its JSON is malformed, or says nothing that is known here".into())
     }
 }
 

@@ -10,12 +10,12 @@ use super::{
     address::base_url,
     body::{collect, stated},
     gateway::accepted,
-    json::{self, Json},
     unsupported,
 };
 use crate::{
     block::Cid,
     error::Result as Outcome,
+    json::{Json, Unusable},
     platform::http::{Body, Http, Method, Request, leads_inward},
 };
 
@@ -62,8 +62,7 @@ impl Routing {
         if lines {
             return Ok(known(Json::many(&text).collect::<Result<Vec<_>, _>>()?));
         }
-        let providers =
-            Json::one(&text)?.object()?.get("Providers").map(|providers| providers.items().ok_or_else(json::unusable));
+        let providers = Json::one(&text)?.object()?.get("Providers").map(|providers| providers.items().ok_or(Unusable));
         Ok(known(providers.transpose()?.into_iter().flatten()))
     }
 }

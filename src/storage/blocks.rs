@@ -1,6 +1,10 @@
 //! Verified blocks: the one door between the facade and the tier, with the read policy, the memory cache and the limits.
 
-use std::{cell::RefCell, collections::HashSet, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashSet,
+    rc::Rc,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,6 +40,8 @@ pub struct Blocks {
     verified: RefCell<HashSet<[u8; 16]>>,
     /// Why the medium failed the last time that something was written, until it works again.
     failure: RefCell<Option<Error>>,
+    /// Beginnings and ends of writes.
+    writes: Cell<u64>,
 }
 
 impl Blocks {
@@ -53,6 +59,7 @@ impl Blocks {
             cache: RefCell::new(MemoryCache::new(options.memory_bytes)),
             verified: RefCell::default(),
             failure: RefCell::default(),
+            writes: Cell::new(0),
         }
     }
 
@@ -136,9 +143,16 @@ impl Blocks {
         for key in commit.drop_blocks.iter().chain(commit.quarantine.iter().map(|(key, _)| key)) {
             self.cache.borrow_mut().remove(key);
         }
+        self.writes.set(self.writes.get() + 1);
         let done = self.tier.commit(commit).await;
+        self.writes.set(self.writes.get() + 1);
         self.note(&done);
         done
+    }
+
+    /// A number that changes when a write begins, and when it ends.
+    pub fn writes(&self) -> u64 {
+        self.writes.get()
     }
 
     /// Makes everything committed before survive a power cut.
@@ -248,13 +262,18 @@ impl Blocks {
 
     /// Sets corrupt copies aside, so that storing or fetching these blocks again can heal them.
     async fn quarantine(&self, first: Cid, bad: &[(Cid, Place)]) -> Error {
-        let quarantine = bad.iter().filter_map(|(cid, place)| Some((block::key(cid)?, *place))).collect();
-        let aside = Commit { quarantine, durability: Durability::Strict, ..Commit::default() };
-        let detail = match self.write(aside).await {
-            Ok(_) => "its bytes do not hash to it; it was set aside".to_owned(),
-            Err(error) => format!("its bytes do not hash to it; setting it aside failed: {error}"),
+        let bad = bad.iter().filter_map(|(cid, place)| Some((block::key(cid)?, *place))).collect();
+        let detail = match self.set_aside(bad).await {
+            (_, Ok(())) => "its bytes do not hash to it; it was set aside".to_owned(),
+            (_, Err(error)) => format!("its bytes do not hash to it; setting it aside failed: {error}"),
         };
         Error::corrupt(first, detail)
+    }
+
+    /// The same, of copies by the keys they lie under. Tells by how much it changed the number of writes.
+    pub async fn set_aside(&self, quarantine: Vec<(Key, Place)>) -> (u64, Result<()>) {
+        let aside = Commit { quarantine, durability: Durability::Strict, ..Commit::default() };
+        (2, self.write(aside).await.map(drop))
     }
 }
 

@@ -8,6 +8,7 @@ mod count;
 mod fetch;
 mod gate;
 mod keepers;
+mod legacy;
 mod options;
 mod pins;
 mod push;
@@ -16,6 +17,7 @@ mod relied;
 mod room;
 mod status;
 mod sweep;
+mod verify;
 mod walk;
 mod writer;
 
@@ -36,12 +38,14 @@ use self::{
 pub use self::{
     collect::{CollectOptions, CollectPhase, CollectProgress, CollectReport, Collection},
     fetch::{Fetched, OnFetched},
+    legacy::{Imported, LegacyImport},
     options::{CacheConfig, OpenOptions, PinOptions, StoreOptions, Verification},
     pins::PinPage,
     push::{OnPushed, PushOptions, Pushed},
     read::{ReadOptions, Reader},
     room::{Evicted, EvictionReason, Evictions, OnEvicted},
     status::{BackendReport, BackendState, Status},
+    verify::{Check, Fault, Finding, Progress, Report, Tally, VerifyOptions},
     writer::Writer,
 };
 use crate::{

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Longest filename, in bytes of UTF-8: what common file systems allow for a whole path.
-const MAX_FILENAME: usize = 4096;
+pub(super) const MAX_FILENAME: usize = 4096;
 
 /// Blocks kept in memory unless configured otherwise: a file's nodes and a few leaves.
 const DEFAULT_MEMORY_BYTES: u64 = 8 * 1024 * 1024;

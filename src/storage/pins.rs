@@ -198,7 +198,7 @@ impl Shared {
         Ok(())
     }
 
-    async fn set_pin(&self, pin: Pin, root: Option<Root>) -> Result<()> {
+    pub(super) async fn set_pin(&self, pin: Pin, root: Option<Root>) -> Result<()> {
         let durability = self.options.durability;
         self.expiry.set(self.expiry.get().min(pin.expires.unwrap_or(u64::MAX)));
         let commit = Commit { set_roots: root.into_iter().collect(), pin: vec![pin], durability, ..Commit::default() };

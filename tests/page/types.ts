@@ -11,6 +11,7 @@ import {
   type Pin,
   type Remote,
   type Status,
+  type VerifyReport,
 } from 'ipfs-kit-storage';
 
 export async function uses(file: File, stream: ReadableStream<Uint8Array>, pieces: AsyncIterable<Uint8Array>) {
@@ -62,6 +63,8 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   const block: Uint8Array = await storage.getBlock(info.cid, { offline: true });
   for await (const key of storage.blockKeys()) console.log(key.length);
   await storage.deleteBlocks([info.cid]);
+  const report: VerifyReport = await storage.verify({ sample: 0.5, repair: true, onProgress: ({ blocks }) => console.log(blocks) });
+  console.log(report.sound, report['pin-size'].found, report.findings.map(({ cid, some }) => [cid, ...some]));
   const held: boolean = (await storage.exists(info.cid)) && storage.isAvailable();
   storage.close();
 

@@ -133,6 +133,16 @@ pub fn pin_options(value: JsValue) -> Result<storage::PinOptions> {
     })
 }
 
+pub fn verify_options(value: JsValue) -> Result<storage::VerifyOptions> {
+    let given = Options::known(value, &["sample", "seed", "repair", "offline"])?;
+    Ok(storage::VerifyOptions {
+        sample: given.number("sample")?,
+        seed: given.number("seed")?.map(|seed| seed as u32),
+        repair: given.flag("repair")?.unwrap_or_default(),
+        offline: given.flag("offline")?.unwrap_or_default(),
+    })
+}
+
 pub fn cache_config(value: JsValue) -> Result<storage::CacheConfig> {
     let given = Options::known(value, &["memoryBytes", "diskBytes", "policy", "highWater", "lowWater"])?;
     let policy = given.text("policy")?.map(|name| name.parse()).transpose()?;
@@ -198,6 +208,49 @@ impl From<storage::Pushed> for JsValue {
     fn from(pushed: storage::Pushed) -> Self {
         object(&[("blocks", number(pushed.blocks)), ("bytes", number(pushed.bytes))])
     }
+}
+
+impl From<storage::Progress> for JsValue {
+    fn from(progress: storage::Progress) -> Self {
+        object(&[
+            ("blocks", number(progress.blocks)),
+            ("total", number(progress.total)),
+            ("bytes", number(progress.bytes)),
+            ("keepers", number(progress.keepers)),
+        ])
+    }
+}
+
+/// What a check has found.
+pub fn report(report: &storage::Report) -> JsValue {
+    let found = |found, repaired| [("found", number(found)), ("repaired", number(repaired))];
+    let findings = report.findings.iter().map(|finding| {
+        let [found, repaired] = found(finding.found, finding.repaired);
+        object(&[
+            ("fault", finding.fault.name().into()),
+            ("cid", finding.cid.map(|cid| cid.to_string()).into()),
+            found,
+            repaired,
+            ("some", list(finding.some.iter().map(ToString::to_string))),
+            ("detail", finding.detail.as_str().into()),
+        ])
+    });
+    let mut properties = vec![
+        ("sound", report.is_sound().into()),
+        ("seed", report.seed.into()),
+        ("blocks", number(report.blocks)),
+        ("checked", number(report.checked)),
+        ("bytes", number(report.bytes)),
+        ("keepers", number(report.keepers)),
+        ("sizes", number(report.sizes)),
+        ("figuresCompared", report.figures_compared.into()),
+        ("unreached", report.unreached.map(number).into()),
+        ("unreachedBytes", report.unreached_bytes.map(number).into()),
+        ("findings", list(findings)),
+    ];
+    let tallies = report.tallies().map(|(fault, tally)| (fault.name(), object(&found(tally.found, tally.repaired))));
+    properties.extend(tallies);
+    object(&properties)
 }
 
 impl From<StoredRoot> for JsValue {

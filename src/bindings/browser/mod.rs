@@ -3,6 +3,7 @@
 
 mod blocks;
 mod cancel;
+mod check;
 mod convert;
 pub mod remote;
 

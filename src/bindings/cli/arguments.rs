@@ -6,7 +6,7 @@ use lexopt::prelude::*;
 
 use crate::{
     bindings::wasi::Place,
-    storage::{OpenOptions, PinOptions, ReadOptions},
+    storage::{OpenOptions, PinOptions, ReadOptions, VerifyOptions},
     tier::{Durability, PinKind},
     unixfs::{Layout, Profile},
 };
@@ -46,6 +46,14 @@ Commands:
   pin ls               list the pins
   unpin CID...         take pins away
   status               the state of the store and of each backend
+  verify               hash every block, walk all that is stored or pinned, and set
+                       aside what is corrupt; fails when something is wrong
+      --sample PERCENT   hash so many percent of the blocks only
+      --seed N           which of them; the report tells it
+      --repair           fetch what is corrupt or missing from the remotes
+      --offline          not with a network
+  import-legacy DIR    store the files of an old cache, named bafy... by no CID, with
+                       their names and pins; print old key, CID and name of each
 
 Options:
   --store DIR          the folder of the store (default: $IPFS_KIT_CACHE_DIR)
@@ -124,6 +132,10 @@ pub enum Command {
         cids: Vec<String>,
     },
     Status,
+    Verify(VerifyOptions),
+    ImportLegacy {
+        directory: String,
+    },
 }
 
 /// Every option, as far as it was given.
@@ -143,6 +155,9 @@ struct Given {
     kind: PinKind,
     labels: BTreeMap<String, String>,
     lasting: Option<u64>,
+    sample: Option<f64>,
+    seed: Option<u32>,
+    repair: bool,
     values: Vec<String>,
 }
 
@@ -186,6 +201,9 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
                 }
             }
             Long("expires") => given.lasting = Some(duration(&parser.value()?.string()?)?),
+            Long("sample") => given.sample = Some(parser.value()?.parse::<f64>()? / 100.0),
+            Long("seed") => given.seed = Some(parser.value()?.parse()?),
+            Long("repair") => given.repair = true,
             Value(value) if verb.is_none() => verb = Some(value.string()?),
             Value(value) => given.values.push(value.string()?),
             other => return Err(other.unexpected()),
@@ -250,6 +268,14 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
         },
         "unpin" => Command::Unpin { cids: several(given.values, "CID")? },
         "status" => none(given.values).map(|()| Command::Status)?,
+        "verify" => {
+            let Given { sample, seed, repair, offline, .. } = given;
+            none(given.values).map(|()| Command::Verify(VerifyOptions { sample, seed, repair, offline }))?
+        }
+        "import-legacy" => match <[String; 1]>::try_from(given.values) {
+            Ok([directory]) => Command::ImportLegacy { directory },
+            Err(_) => return Err("import-legacy takes one DIR".into()),
+        },
         other => return Err(format!("no command {other:?}").into()),
     })
 }

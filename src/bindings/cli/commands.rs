@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     arguments::{Command, Store},
     output::{Output, size},
-    pins,
+    pins, upkeep,
     world::wasi::cli::stdin,
 };
 use crate::{
@@ -52,6 +52,8 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
         Command::ListPins => pins::list(&storage, output),
         Command::Unpin { cids } => each(&cids, "unpinned", output, |cid| wait(storage.unpin(cid))),
         Command::Status => status(&storage, output),
+        Command::Verify(options) => upkeep::verify(&storage, options, output),
+        Command::ImportLegacy { directory } => upkeep::import_legacy(&storage, &directory, output),
     };
     // Even when a later file failed: those before it were acknowledged.
     done.and(wait(storage.flush()))
@@ -195,7 +197,7 @@ fn status(storage: &Storage, output: &Output) -> Result<()> {
     output.line(object, &text)
 }
 
-fn object(stored: &StoredRoot) -> Value {
+pub fn object(stored: &StoredRoot) -> Value {
     json!({
         "cid": stored.root.cid.to_string(), "filename": stored.root.filename, "size": stored.root.size,
         "modified": stored.root.modified, "pinned": stored.pinned,

@@ -5,6 +5,7 @@ mod arguments;
 mod commands;
 mod output;
 mod pins;
+mod upkeep;
 
 #[allow(missing_docs, unsafe_code, clippy::all, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 mod world {

@@ -55,6 +55,13 @@ impl Output {
         }
     }
 
+    /// What people should know of a result; with `--json` the result's object says it.
+    pub fn remark(&self, line: &str) {
+        if !self.json {
+            self.complain(line);
+        }
+    }
+
     /// A line on standard error. If even that fails there is nobody left to tell.
     pub fn complain(&self, line: &str) {
         let _ = write(&self.err, format!("{line}\n").as_bytes());
@@ -62,6 +69,11 @@ impl Output {
 
     /// Shows how far long work has come, where there is a terminal to show it on. `total` 0 is unknown.
     pub fn progress(&self, what: &str, done: u64, total: u64) {
+        self.bar(done, total, || format!("{} {what}", size(total)));
+    }
+
+    /// The same, of `whole`.
+    pub fn bar(&self, done: u64, total: u64, whole: impl FnOnce() -> String) {
         if !self.terminal || self.json || total == 0 {
             return;
         }
@@ -71,7 +83,7 @@ impl Output {
         }
         let filled = percent * BAR / 100;
         let bar: String = (0..BAR).map(|place| if place < filled { '█' } else { '░' }).collect();
-        let _ = write(&self.err, format!("\r{bar} {percent:>3}% of {} {what}", size(total)).as_bytes());
+        let _ = write(&self.err, format!("\r{bar} {percent:>3}% of {}", whole()).as_bytes());
     }
 
     /// Takes the progress away, before a result is printed.

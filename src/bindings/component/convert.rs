@@ -111,6 +111,13 @@ impl From<Pin> for wit::PinInfo {
     }
 }
 
+impl From<storage::Imported> for wit::Imported {
+    fn from(storage::Imported { key, stored, changed, ignored }: storage::Imported) -> Self {
+        let stored = stored.map(wit::FileInfo::from).map_err(wit::Error::from);
+        wit::Imported { key, stored, changed, ignored }
+    }
+}
+
 impl From<storage::Fetched> for wit::Fetched {
     fn from(fetched: storage::Fetched) -> Self {
         let remote = (!fetched.remote.is_empty()).then_some(fetched.remote);

@@ -1,9 +1,10 @@
 //! The component: world `local` of `wit/`.
 #![allow(unsafe_code)] // in what `export!` generates
 
+mod check;
 mod convert;
 
-use std::cell::RefCell;
+use std::{cell::RefCell, rc::Rc};
 
 use bytes::Bytes;
 
@@ -27,16 +28,18 @@ mod world {
 
 use self::world::{
     export,
-    exports::ipfs_kit::storage::storage::{Guest, GuestHandle, GuestReader, GuestWriter, Handle, Reader, Writer},
+    exports::ipfs_kit::storage::storage::{
+        Check, Guest, GuestHandle, GuestReader, GuestWriter, Handle, Reader, Writer,
+    },
     ipfs_kit::storage::types::{
-        CacheConfig, Error, Fetched, FileInfo, FilePage, OpenOptions, PinInfo, PinOptions, PinPage, Pushed,
-        ReadOptions, Status, StoreOptions,
+        CacheConfig, Error, Fetched, FileInfo, FilePage, Imported, OpenOptions, PinInfo, PinOptions, PinPage, Pushed,
+        ReadOptions, Status, StoreOptions, VerifyOptions,
     },
 };
 use super::wasi;
 use crate::{
     block, error,
-    platform::wasi::run,
+    platform::wasi::{files::WasiDirectory, run},
     storage::{self, PushOptions, Storage},
     unixfs::Path,
 };
@@ -51,6 +54,7 @@ impl Guest for Component {
     type Handle = OpenStore;
     type Writer = OpenWriter;
     type Reader = OpenReader;
+    type Check = check::OpenCheck;
 }
 
 struct OpenStore(Storage);
@@ -173,6 +177,21 @@ impl GuestHandle for OpenStore {
 
     fn flush(&self) -> Result<(), Error> {
         Ok(run(self.0.flush())?)
+    }
+
+    fn verify(&self, options: VerifyOptions) -> Result<Check, Error> {
+        check::begin(&self.0, options)
+    }
+
+    fn import_legacy(&self, directory: String) -> Result<Vec<Imported>, Error> {
+        Ok(run(async {
+            let mut import = self.0.import_legacy(Rc::new(WasiDirectory::existing(&directory)?)).await?;
+            let mut all = Vec::new();
+            while let Some(one) = import.next().await {
+                all.push(one.into());
+            }
+            Ok(all)
+        })?)
     }
 }
 

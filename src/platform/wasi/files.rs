@@ -29,10 +29,23 @@ impl WasiDirectory {
                 Err(code) => return Err(failed("create the folder", path, code)),
             }
         }
+        Self::existing(path)
+    }
+
+    /// Opens a folder that is there already.
+    pub fn existing(path: &str) -> Result<Self> {
+        let (parent, rest) = locate(path)?;
         let folder = parent
             .open_at(PathFlags::SYMLINK_FOLLOW, &rest, OpenFlags::DIRECTORY, DescriptorFlags::READ)
             .map_err(|code| failed("open the folder", path, code))?;
         Ok(WasiDirectory { folder, path: path.to_owned() })
+    }
+
+    fn open_with(&self, name: &str, open: OpenFlags, flags: DescriptorFlags) -> Result<Rc<dyn RandomAccessFile>> {
+        let path = self.at(name);
+        let file =
+            self.folder.open_at(PathFlags::empty(), name, open, flags).map_err(|code| failed("open", &path, code))?;
+        Ok(Rc::new(WasiFile { file, path }))
     }
 
     fn at(&self, name: &str) -> String {
@@ -66,13 +79,11 @@ fn locate(path: &str) -> Result<(Descriptor, String)> {
 #[async_trait(?Send)]
 impl Directory for WasiDirectory {
     async fn open(&self, name: &str) -> Result<Rc<dyn RandomAccessFile>> {
-        let path = self.at(name);
-        let flags = DescriptorFlags::READ | DescriptorFlags::WRITE;
-        let file = self
-            .folder
-            .open_at(PathFlags::empty(), name, OpenFlags::CREATE, flags)
-            .map_err(|code| failed("open", &path, code))?;
-        Ok(Rc::new(WasiFile { file, path }))
+        self.open_with(name, OpenFlags::CREATE, DescriptorFlags::READ | DescriptorFlags::WRITE)
+    }
+
+    async fn open_to_read(&self, name: &str) -> Result<Rc<dyn RandomAccessFile>> {
+        self.open_with(name, OpenFlags::empty(), DescriptorFlags::READ)
     }
 
     async fn list(&self) -> Result<Vec<String>> {

@@ -14,8 +14,8 @@ pub use self::{
     counterpart::Counterpart,
     data::{Keystream, buffer, ipip_cid, ipip_text_cid, kubo_cids, profile_name, random_bytes},
     plugin::{
-        Access, Host, Instance, Plugin, STORE, in_store, named, part, pin, pinned, plain, whole, with_layout,
-        with_remotes,
+        Access, Host, Instance, Plugin, STORE, every_block, in_store, named, part, pin, pinned, plain, whole,
+        with_layout, with_remotes,
     },
 };
 

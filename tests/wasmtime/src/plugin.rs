@@ -15,8 +15,8 @@ use crate::{
     bindings::Local,
     engine,
     types::{
-        CacheConfig, Error, Fetched, FileInfo, FilePage, Layout, OpenOptions, PinInfo, PinKind, PinOptions, PinPage,
-        Profile, Pushed, ReadOptions, Status, StoreOptions,
+        CacheConfig, Error, Fetched, FileInfo, FilePage, Imported, Layout, OpenOptions, PinInfo, PinKind, PinOptions,
+        PinPage, Profile, Pushed, ReadOptions, Status, StoreOptions, VerifyOptions, VerifyProgress, VerifyReport,
     },
 };
 
@@ -282,6 +282,8 @@ verbs! {
     fn is_available() -> bool = call_is_available;
     fn configure_cache(config: CacheConfig) -> Result<(), Error> = call_configure_cache;
     fn flush() -> Result<(), Error> = call_flush;
+    fn verify(options: VerifyOptions) -> Result<ResourceAny, Error> = call_verify;
+    fn import_legacy(folder: &str) -> Result<Vec<Imported>, Error> = call_import_legacy;
 }
 
 impl Plugin {
@@ -340,6 +342,25 @@ impl Plugin {
         self.local.ipfs_kit_storage_storage().reader().call_read(&mut self.store, reader, max).expect(TRAP)
     }
 
+    /// A step of a check.
+    pub fn step(&mut self, check: ResourceAny) -> Result<Option<VerifyProgress>, Error> {
+        self.local.ipfs_kit_storage_storage().check().call_step(&mut self.store, check).expect(TRAP)
+    }
+
+    /// What a check has found.
+    pub fn report(&mut self, check: ResourceAny) -> VerifyReport {
+        self.local.ipfs_kit_storage_storage().check().call_report(&mut self.store, check).expect(TRAP)
+    }
+
+    /// A check to its end.
+    pub fn verify_all(&mut self, options: VerifyOptions) -> VerifyReport {
+        let check = self.verify(options).expect("it begins");
+        while self.step(check).expect("it goes on").is_some() {}
+        let report = self.report(check);
+        self.release(check);
+        report
+    }
+
     /// Bytes of a reader's whole file.
     pub fn size(&mut self, reader: ResourceAny) -> u64 {
         self.local.ipfs_kit_storage_storage().reader().call_size(&mut self.store, reader).expect(TRAP)
@@ -377,6 +398,11 @@ pub fn part(offset: u64, length: Option<u64>) -> ReadOptions {
 /// Pins a DAG, with nothing else said.
 pub fn pin() -> PinOptions {
     PinOptions { kind: PinKind::Recursive, name: None, labels: Vec::new(), expires: None, offline: false }
+}
+
+/// Checks every block, and repairs nothing.
+pub fn every_block() -> VerifyOptions {
+    VerifyOptions { sample: None, seed: None, repair: false, offline: false }
 }
 
 /// Stores without a name, a pin or a layout.

@@ -236,6 +236,70 @@ export interface CacheConfig {
   policy?: 'lru' | 'lfu' | 'arc';
 }
 
+/** What to check. */
+export interface VerifyOptions {
+  /** The share of the blocks that are hashed, over 0 and up to 1. Default: all of them. */
+  sample?: number;
+  /** Which sample: the same number takes the same blocks. Default: the time decides. */
+  seed?: number;
+  /** Fetch what is corrupt or missing from the remotes, and set recorded sizes of pins right. */
+  repair?: boolean;
+  /** Use no network for that. */
+  offline?: boolean;
+  /** Told after each step. `keepers`, the roots and pins walked, counts once all blocks are looked at. */
+  onProgress?: (progress: { blocks: number; total: number; bytes: number; keepers: number }) => void;
+  /** Aborting ends the check, and leaves nothing half done. */
+  signal?: AbortSignal;
+}
+
+/**
+ * What a check may find. `corrupt`: a block's bytes do not hash to it; that copy was set aside. `unreadable`: the browser
+ * fails to read a block, which stays where it is. `missing`: blocks that a root or pin needs are not held. `unwalked`: a node
+ * whose links are not known here, so that nothing below it was checked. `pin-size`: the size recorded with a pin is wrong.
+ * `figures`: the store's figures are not those of the blocks it holds.
+ */
+export type Fault = 'corrupt' | 'unreadable' | 'missing' | 'unwalked' | 'pin-size' | 'figures';
+
+/** One thing that is wrong. */
+export interface Finding {
+  fault: Fault;
+  /** The block, root or pin concerned; undefined for the figures. A block that no root is known to need is named as `raw`. */
+  cid: string | undefined;
+  /** How many faults these are: of a root, the blocks that are missing. */
+  found: number;
+  /** How many of them were repaired. */
+  repaired: number;
+  /** Some of the missing blocks. */
+  some: string[];
+  /** What was found, or why it was not repaired. */
+  detail: string;
+}
+
+/** What a check has found: how often each fault, and the first thousand of them. */
+export interface VerifyReport extends Record<Fault, { found: number; repaired: number }> {
+  /** Whether all that was found is repaired. */
+  sound: boolean;
+  /** Which sample it was. */
+  seed: number;
+  /** Blocks held. */
+  blocks: number;
+  /** Of these, blocks that were read and hashed, */
+  checked: number;
+  /** and their bytes. */
+  bytes: number;
+  /** Roots and pins whose DAGs were walked. */
+  keepers: number;
+  /** Recorded sizes of pins that were compared. */
+  sizes: number;
+  /** Whether the store's figures were compared. They are not when something was written meanwhile. */
+  figuresCompared: boolean;
+  /** Blocks that no root or pin reaches; undefined if that is not known. */
+  unreached: number | undefined;
+  /** Their bytes; undefined if that is not known, as of a sample. */
+  unreachedBytes: number | undefined;
+  findings: Finding[];
+}
+
 /** What can be stored. */
 export type Data =
   | string
@@ -354,6 +418,12 @@ export class Storage {
 
   /** Makes everything acknowledged before survive a power cut. */
   flush(): Promise<void>;
+
+  /**
+   * Checks that the blocks held are whole, and that what roots and pins need is there. Corrupt blocks are set aside; with
+   * `repair` what is corrupt or missing is fetched. It goes on by steps, so that others can read and write meanwhile.
+   */
+  verify(options?: VerifyOptions): Promise<VerifyReport>;
 
   /** Closes it. Calls after it reject with CancelledError. */
   close(): void;

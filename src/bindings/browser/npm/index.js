@@ -228,6 +228,21 @@ export class Storage {
     return call(this.#open().flush());
   }
 
+  async verify({ signal, onProgress, ...options } = {}) {
+    signal?.throwIfAborted();
+    const cancel = new Cancel();
+    const check = await call((async () => this.#open().check(options))());
+    try {
+      for (;;) {
+        const progress = await abortable(call(check.step(cancel)), signal, cancel);
+        if (progress === undefined) return await call(check.report());
+        onProgress?.(progress);
+      }
+    } finally {
+      check.free();
+    }
+  }
+
   close() {
     this.#engine?.close();
     this.#engine = undefined;

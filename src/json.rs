@@ -1,10 +1,12 @@
-//! JSON, as remotes answer in it. What is read of it is a few names, so a value stays the text that it is: checked as a
-//! whole, strictly, before anything is looked for in it, and never more of it in memory than came. `serde_json`, against
-//! which this is tested, would be a tenth of what a browser loads.
+//! JSON, as remotes answer in it, and as files come with it. What is read of it is a few names, so a value stays the text
+//! that it is: checked as a whole, strictly, before anything is looked for in it, and never more of it in memory than came.
+//! `serde_json`, against which this is tested, would be a tenth of what a browser loads.
 
 use std::str::Chars;
 
-use super::Failure;
+/// It is not well-formed, or not of the form that was expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unusable;
 
 /// Deeper ones are refused: answers are four deep.
 const MAX_DEPTH: usize = 32;
@@ -15,16 +17,16 @@ pub struct Json<'a>(&'a str);
 
 impl<'a> Json<'a> {
     /// A value, and nothing more.
-    pub fn one(text: &'a [u8]) -> Result<Self, Failure> {
+    pub fn one(text: &'a [u8]) -> Result<Self, Unusable> {
         let mut values = Self::many(text);
         match (values.next(), values.next()) {
             (Some(value), None) => value,
-            _ => Err(unusable()),
+            _ => Err(Unusable),
         }
     }
 
     /// Values one after another, up to the first that is not well-formed.
-    pub fn many(text: &'a [u8]) -> impl Iterator<Item = Result<Self, Failure>> {
+    pub fn many(text: &'a [u8]) -> impl Iterator<Item = Result<Self, Unusable>> {
         let mut rest = Some(Scanner(std::str::from_utf8(text).unwrap_or("not a text")));
         std::iter::from_fn(move || {
             let mut scanner = rest.take()?;
@@ -32,7 +34,7 @@ impl<'a> Json<'a> {
             if scanner.0.is_empty() {
                 return None;
             }
-            let value = scanner.value(MAX_DEPTH).ok_or_else(unusable);
+            let value = scanner.value(MAX_DEPTH).ok_or(Unusable);
             rest = value.is_ok().then_some(scanner);
             Some(value)
         })
@@ -71,15 +73,15 @@ impl<'a> Json<'a> {
         self.0.parse().ok()
     }
 
-    /// It, if it is an object.
-    pub fn object(self) -> Result<Self, Failure> {
-        if self.0.starts_with('{') { Ok(self) } else { Err(unusable()) }
+    /// Whether it says true, or false.
+    pub fn flag(self) -> Option<bool> {
+        self.0.parse().ok()
     }
-}
 
-/// It is not well-formed, or not of the form that was expected.
-pub fn unusable() -> Failure {
-    Failure::Broken("its JSON is malformed, or says nothing that is known here".into())
+    /// It, if it is an object.
+    pub fn object(self) -> Result<Self, Unusable> {
+        if self.0.starts_with('{') { Ok(self) } else { Err(Unusable) }
+    }
 }
 
 /// What is still to be read.
