@@ -11,11 +11,11 @@ use futures_util::future::poll_immediate;
 use ipfs_kit_storage::{
     Result,
     block::{self, Key},
-    hash::{CpuHasher, HashFunction},
+    hash::HashFunction,
     platform::files::{Directory, RandomAccessFile},
-    tier::{Commit, Durability, Tier, conformance, pack::PackTier},
+    tier::{Commit, Durability, Tier, conformance},
 };
-use medium::{Dice, LIMITS, Medium, Tally, blocks, compact, held, open, single};
+use medium::{Dice, LIMITS, Medium, Tally, blocks, compact, held, open, single, try_open};
 
 /// Compaction needs no more room than it says: the live bytes of one segment, which are less than half of it, and a
 /// checkpoint. Also when it is killed again and again, where each new owner goes on from what is copied.
@@ -38,7 +38,7 @@ fn a_compaction_keeps_to_its_room_however_often_it_is_killed() {
             medium.peak.set(0);
             for longest in (50..).step_by(5) {
                 medium.left.set(dice.below(longest));
-                if let Ok(tier) = PackTier::open_with(medium.clone(), Rc::new(CpuHasher), LIMITS).await {
+                if let Ok(tier) = try_open(medium.clone()).await {
                     let done = loop {
                         match tier.compact().await {
                             Ok(done) if tally.count(done) => {}
@@ -62,6 +62,31 @@ fn a_compaction_keeps_to_its_room_however_often_it_is_killed() {
     assert!(kills > 500);
 }
 
+/// Each owner makes one step and is gone: the next goes on from there, and does not begin again.
+#[test]
+fn a_compaction_goes_on_where_an_earlier_owner_left_it() {
+    let blocks = blocks();
+    block_on(async {
+        let medium = Rc::new(Medium::new(Dice::new(1)));
+        let tier = open(&medium).await;
+        tier.commit(Commit { blocks: blocks.clone(), ..Commit::default() }).await.unwrap();
+        let (_, gone): (Vec<_>, Vec<_>) = blocks.iter().enumerate().partition(|(n, _)| *n < 9 || *n == 12);
+        let drop_blocks = gone.iter().filter_map(|(_, block)| block::key(block.cid())).collect();
+        tier.commit(Commit { drop_blocks, ..Commit::default() }).await.unwrap();
+        let before = held(&tier, &blocks).await;
+        drop(tier);
+        let room = medium.bytes() + u64::from(LIMITS.segment_bytes) / 2 + 400;
+        let mut steps = 0;
+        while open(&medium).await.compact().await.unwrap().more {
+            steps += 1;
+            assert!(steps < 50, "it comes to no end");
+            assert!(medium.bytes() <= room, "{} bytes, and room for {room}", medium.bytes());
+        }
+        assert!(steps >= 3, "{steps} steps");
+        assert_eq!(held(&open(&medium).await, &blocks).await, before);
+    });
+}
+
 #[test]
 fn a_store_shrinks_when_nine_tenths_of_it_are_dropped() {
     let parts = (0..1000u64).map(|n| conformance::noise(n + 1, 500)).collect();
@@ -78,7 +103,11 @@ fn a_store_shrinks_when_nine_tenths_of_it_are_dropped() {
         tier.commit(Commit { drop_blocks, ..Commit::default() }).await.unwrap();
         compact(&tier, &medium, &mut Tally::default()).await;
         assert_eq!(held(&tier, &blocks).await.blocks.len(), 100);
-        println!("{before} bytes before, {} after", medium.bytes());
+        let index = |name: &&String| name.starts_with("index");
+        let files = medium.seen.borrow();
+        let index: usize = files.keys().filter(index).map(|name| files[name].borrow().seen.len()).sum();
+        println!("{before} bytes before, {} after, {index} of them index", medium.bytes());
+        assert!(index <= 3 * 2200 + 200, "{index} bytes of index");
         assert!(before > 500_000 && medium.bytes() <= 2 * (100 * 546) + 3 * 200 + 3 * 2200);
     });
 }
@@ -158,7 +187,7 @@ fn who_looks_a_block_up_while_it_is_moved_finds_it() {
         tier.commit(Commit { drop_blocks: gone.to_vec(), ..Commit::default() }).await.unwrap();
         drop(tier);
         let folder = Rc::new(Slow { medium: medium.clone(), slow: Cell::new(false) });
-        let tier = PackTier::open_with(folder.clone(), Rc::new(CpuHasher), LIMITS).await.unwrap();
+        let tier = try_open(folder.clone()).await.unwrap();
         folder.slow.set(true);
         let (mut get, mut has, mut list) = (tier.get(kept), tier.has(kept), tier.keys(None, 100));
         assert!(poll_immediate(&mut get).await.is_none());

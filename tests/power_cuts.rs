@@ -10,10 +10,9 @@ use futures_executor::block_on;
 use ipfs_kit_storage::{
     Error, Result,
     block::{self, Block, Cid, Key},
-    hash::CpuHasher,
     tier::{Commit, Durability, Pin, PinKind, Root, Tier, pack::PackTier},
 };
-use medium::{Dice, LIMITS, Medium, Model, Tally, blocks, compact, held, open, root, single};
+use medium::{Dice, Medium, Model, Tally, blocks, compact, held, open, root, single, try_open};
 
 const HISTORIES: u64 = 3000;
 
@@ -106,7 +105,7 @@ fn history(seed: u64, blocks: &[Block], tally: &mut Tally) {
             medium.left.set(dice.below(250));
             // The change under way when the power goes may be there afterwards, or not.
             let mut possible = model.clone();
-            if let Ok(tier) = PackTier::open_with(medium.clone(), Rc::new(CpuHasher), LIMITS).await {
+            if let Ok(tier) = try_open(medium.clone()).await {
                 loop {
                     if dice.below(4) == 0 {
                         // Written ahead and not acknowledged; a later commit that needs it makes it so.
@@ -143,7 +142,7 @@ fn history(seed: u64, blocks: &[Block], tally: &mut Tally) {
             medium = Rc::new(medium.after_cut());
             tally.cuts += 1;
             tally.between_steps += u64::from(compacting);
-            let tier = PackTier::open_with(medium.clone(), Rc::new(CpuHasher), LIMITS)
+            let tier = try_open(medium.clone())
                 .await
                 .unwrap_or_else(|error| panic!("seed {seed}, cut {cut}: it does not open any more: {error}"));
             assert_eq!(tier.recovery().quarantined, 0, "seed {seed}, cut {cut}: a crash was taken for damage");
@@ -162,7 +161,7 @@ fn history(seed: u64, blocks: &[Block], tally: &mut Tally) {
             if dice.below(4) == 0 {
                 compact(&tier, &medium, tally).await;
                 assert_eq!(held(&tier, blocks).await, found, "seed {seed}, cut {cut}");
-                let again = PackTier::open_with(medium.clone(), Rc::new(CpuHasher), LIMITS).await.unwrap();
+                let again = try_open(medium.clone()).await.unwrap();
                 assert_eq!(held(&again, blocks).await, found, "seed {seed}, cut {cut}");
             }
             model = found;
@@ -188,7 +187,7 @@ fn a_write_that_fails_is_undone() {
         let dice = Dice::new(seed);
         let medium = Rc::new(Medium::new(dice.clone()));
         block_on(async {
-            let tier = PackTier::open_with(medium.clone(), Rc::new(CpuHasher), LIMITS).await.unwrap();
+            let tier = try_open(medium.clone()).await.unwrap();
             let mut model = Model::default();
             let mut failed = 0;
             for _ in 0..40 {
@@ -211,7 +210,7 @@ fn a_write_that_fails_is_undone() {
             }
             assert!(failed < 40);
             drop(tier);
-            let again = PackTier::open_with(medium.clone(), Rc::new(CpuHasher), LIMITS).await.unwrap();
+            let again = try_open(medium.clone()).await.unwrap();
             let found = held(&again, &blocks).await;
             assert!(
                 model.roots.iter().all(|(cid, root)| found.roots.get(cid) == Some(root)) || failed > 0,

@@ -424,7 +424,7 @@ proptest! {
         block_on(async {
             let folder = tempfile::tempdir().unwrap();
             let files = Rc::new(NativeDirectory::open(folder.path()).unwrap());
-            let tier = Rc::new(PackTier::open(files, Rc::new(CpuHasher)).await.unwrap());
+            let tier = Rc::new(PackTier::open(files, Rc::new(CpuHasher), Rc::new(SystemClock)).await.unwrap());
             let storage = over(tier, OpenOptions::default());
             let layout = Layout { chunk_bytes: chunk, width, raw_leaves: raw, ..Layout::default() };
             let options = StoreOptions { layout: Some(layout), ..StoreOptions::default() };

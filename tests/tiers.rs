@@ -8,7 +8,7 @@ use futures_executor::block_on;
 use ipfs_kit_storage::{
     Result,
     hash::CpuHasher,
-    platform::native::NativeDirectory,
+    platform::native::{NativeDirectory, SystemClock},
     tier::{MemoryTier, Tier, conformance, pack::PackTier},
 };
 use tempfile::TempDir;
@@ -32,7 +32,7 @@ struct Pack(TempDir);
 impl conformance::Fixture for Pack {
     async fn open(&self) -> Result<Rc<dyn Tier>> {
         let directory = Rc::new(NativeDirectory::open(self.0.path())?);
-        Ok(Rc::new(PackTier::open(directory, Rc::new(CpuHasher)).await?))
+        Ok(Rc::new(PackTier::open(directory, Rc::new(CpuHasher), Rc::new(SystemClock)).await?))
     }
 }
 

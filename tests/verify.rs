@@ -40,7 +40,7 @@ fn in_memory() -> (Rc<MemoryTier>, Storage) {
 }
 
 async fn packed(folder: Rc<dyn Directory>) -> Storage {
-    over(Rc::new(PackTier::open(folder, &CpuHasher).await.unwrap()))
+    over(Rc::new(PackTier::open(folder, Rc::new(CpuHasher), Rc::new(SystemClock)).await.unwrap()))
 }
 
 /// Its CID as a block.

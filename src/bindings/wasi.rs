@@ -8,7 +8,7 @@ use crate::{
     platform::wasi::{WallClock, files::WasiDirectory, run, variable},
     remote::Remotes,
     storage::{OpenOptions, Storage},
-    tier::pack::PackTier,
+    tier::pack::{Opening, PackTier},
 };
 
 /// Where a store is, and who else may have what it has not.
@@ -18,6 +18,8 @@ pub struct Place {
     pub directory: Option<String>,
     /// Never use a network.
     pub force_fallback: bool,
+    /// Take the store from an owner that may still be alive.
+    pub take_over: bool,
     /// Addresses of remotes; without any, those in the environment.
     pub remotes: Vec<String>,
     /// How long a silent remote is waited for, in milliseconds.
@@ -41,7 +43,8 @@ pub fn open(place: Place, mut options: OpenOptions) -> Result<Storage> {
     }
     run(async {
         let files = Rc::new(WasiDirectory::open(&directory)?);
-        let tier = PackTier::open(files, Rc::new(CpuHasher)).await?;
+        let opening = Opening { take_over: place.take_over, ..Opening::default() };
+        let tier = PackTier::open_with(files, Rc::new(CpuHasher), Rc::new(WallClock), opening).await?;
         Storage::new(Rc::new(tier), Rc::new(CpuHasher), Rc::new(WallClock), options)
     })
 }

@@ -27,4 +27,9 @@ pub trait Network {
 pub trait Clock {
     /// Milliseconds since the Unix epoch, UTC.
     fn now(&self) -> u64;
+
+    /// Nanoseconds since then, as far as it can tell.
+    fn nanoseconds(&self) -> u64 {
+        self.now().wrapping_mul(1_000_000)
+    }
 }

@@ -17,10 +17,13 @@ use ipfs_kit_storage::{
     Error, Result,
     block::{self, Block, Cid},
     hash::{CpuHasher, HashFunction},
-    platform::files::{Directory, RandomAccessFile},
+    platform::{
+        Clock,
+        files::{Directory, RandomAccessFile},
+    },
     tier::{
         Commit, Compacted, Durability, Held, Pin, Root, Tier, conformance,
-        pack::{Limits, PackTier},
+        pack::{Limits, Opening, PackTier},
     },
 };
 
@@ -82,7 +85,9 @@ impl Change {
 pub type Files = BTreeMap<String, Rc<RefCell<File>>>;
 
 pub fn bytes_of(files: &Files) -> u64 {
-    files.values().map(|file| file.borrow().seen.len() as u64).sum()
+    // What says who owns the store is no part of it.
+    let of_store = files.iter().filter(|(name, _)| *name != "owner");
+    of_store.map(|(_, file)| file.borrow().seen.len() as u64).sum()
 }
 
 /// A folder on a medium whose power can be cut.
@@ -297,8 +302,24 @@ pub fn single(block: &Block, name: u64, durability: Durability) -> Commit {
     Commit { blocks: vec![block.clone()], set_roots: vec![root(block.cid(), name)], durability, ..Commit::default() }
 }
 
+/// A clock that the test moves.
+#[derive(Default)]
+pub struct TestClock(pub Cell<u64>);
+
+impl Clock for TestClock {
+    fn now(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// Opens a store in its turn: the owner before is gone, well or not.
+pub async fn try_open(folder: Rc<dyn Directory>) -> Result<PackTier> {
+    let opening = Opening { limits: LIMITS, take_over: true };
+    PackTier::open_with(folder, Rc::new(CpuHasher), Rc::new(TestClock::default()), opening).await
+}
+
 pub async fn open(medium: &Rc<Medium>) -> PackTier {
-    PackTier::open_with(medium.clone(), Rc::new(CpuHasher), LIMITS).await.unwrap()
+    try_open(medium.clone()).await.unwrap()
 }
 
 /// Compacts all there is, and looks at what is left.

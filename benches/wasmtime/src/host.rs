@@ -71,6 +71,7 @@ impl Host {
         let bench = Bench::instantiate(&mut store, &component, &linker).map_err(to_anyhow)?;
         let options = OpenOptions {
             directory: Some(format!("/{name}")),
+            take_over: true,
             force_fallback: false,
             remotes: Vec::new(),
             remote_timeout: None,

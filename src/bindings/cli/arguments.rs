@@ -57,6 +57,8 @@ Commands:
 
 Options:
   --store DIR          the folder of the store (default: $IPFS_KIT_CACHE_DIR)
+  --take-over          open it although another owner was seen in the last 10 s: that one is
+                       known to be gone, or will not write any more
   --remote ADDRESS     who may have what is not held here; may be given several times, or with spaces
                        between them in $IPFS_KIT_REMOTES: https://... is a trustless gateway,
                        kubo+http://... a Kubo RPC, routing+https://... a delegated router
@@ -174,6 +176,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
             }
             Long("store") => given.place.directory = Some(parser.value()?.string()?),
             Long("remote") => given.place.remotes.push(parser.value()?.string()?),
+            Long("take-over") => given.place.take_over = true,
             Long("offline") => given.offline = true,
             Long("json") => given.json = true,
             Long("durability") => {

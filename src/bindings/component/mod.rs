@@ -70,8 +70,9 @@ struct Reading {
 impl GuestHandle for OpenStore {
     fn open(options: OpenOptions) -> Result<Handle, Error> {
         let settings = convert::open_options(&options)?;
-        let OpenOptions { directory, force_fallback, remotes, remote_timeout: timeout, .. } = options;
-        let storage = wasi::open(wasi::Place { directory, force_fallback, remotes, timeout }, settings)?;
+        let OpenOptions { directory, take_over, force_fallback, remotes, remote_timeout: timeout, .. } = options;
+        let place = wasi::Place { directory, take_over, force_fallback, remotes, timeout };
+        let storage = wasi::open(place, settings)?;
         Ok(Handle::new(OpenStore(storage)))
     }
 

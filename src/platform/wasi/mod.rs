@@ -29,6 +29,11 @@ impl Clock for WallClock {
         let now = wall_clock::now();
         now.seconds * 1000 + u64::from(now.nanoseconds / 1_000_000)
     }
+
+    fn nanoseconds(&self) -> u64 {
+        let now = wall_clock::now();
+        now.seconds.wrapping_mul(1_000_000_000).wrapping_add(u64::from(now.nanoseconds))
+    }
 }
 
 /// An environment variable, where the host gives one.

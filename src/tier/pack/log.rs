@@ -134,7 +134,8 @@ impl Log {
     }
 }
 
-fn in_use() -> Error {
+/// What is said when the log is not as it was left.
+pub fn in_use() -> Error {
     Error::Locked("another owner has written to it since it was opened here; open it again".into())
 }
 

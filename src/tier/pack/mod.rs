@@ -7,6 +7,7 @@ mod checkpoint;
 mod compact;
 mod frame;
 mod log;
+mod owner;
 mod read;
 mod recovery;
 mod state;
@@ -18,10 +19,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::lock::Mutex;
 
+pub use self::owner::OWNER_TIMEOUT;
 use self::{
     compact::Moving,
     frame::{HEADER_BYTES, Position},
     log::{Appender, FIRST_FRAME, Log},
+    owner::Owner,
     recovery::Replayed,
     state::{Appended, Since, State},
 };
@@ -33,7 +36,7 @@ use crate::{
     block::{self, Block, Cid, Key},
     error::{Error, Result},
     hash::Hasher,
-    platform::files::Directory,
+    platform::{Clock, files::Directory},
 };
 
 /// The sizes at which the engine acts. The defaults are for real stores; tests take small ones.
@@ -64,6 +67,15 @@ impl Default for Limits {
     }
 }
 
+/// How a store is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Opening {
+    /// The sizes at which it acts.
+    pub limits: Limits,
+    /// Take the store from an owner that may still be alive: it cannot write from then on.
+    pub take_over: bool,
+}
+
 /// See [`Limits::checkpoint_bytes`].
 const CHECKPOINT_RATIO: u64 = 4;
 
@@ -71,6 +83,7 @@ const CHECKPOINT_RATIO: u64 = 4;
 pub struct PackTier {
     directory: Rc<dyn Directory>,
     hasher: Rc<dyn Hasher>,
+    owner: Owner,
     limits: Limits,
     log: Log,
     state: RefCell<State>,
@@ -84,13 +97,20 @@ pub struct PackTier {
 }
 
 impl PackTier {
-    /// Opens the store in this folder, or makes one there; mends what a crash left.
-    pub async fn open(directory: Rc<dyn Directory>, hasher: Rc<dyn Hasher>) -> Result<PackTier> {
-        Self::open_with(directory, hasher, Limits::default()).await
+    /// Opens the store in this folder, or makes one there; mends what a crash left. [`Error::Locked`] if it has an owner.
+    pub async fn open(directory: Rc<dyn Directory>, hasher: Rc<dyn Hasher>, clock: Rc<dyn Clock>) -> Result<PackTier> {
+        Self::open_with(directory, hasher, clock, Opening::default()).await
     }
 
-    /// The same, with other limits.
-    pub async fn open_with(directory: Rc<dyn Directory>, hasher: Rc<dyn Hasher>, limits: Limits) -> Result<PackTier> {
+    /// The same, in another way.
+    pub async fn open_with(
+        directory: Rc<dyn Directory>,
+        hasher: Rc<dyn Hasher>,
+        clock: Rc<dyn Clock>,
+        opening: Opening,
+    ) -> Result<PackTier> {
+        let Opening { limits, take_over } = opening;
+        let owner = Owner::claim(directory.clone(), clock, take_over).await?;
         let log = Log::open(directory.clone(), limits.segment_bytes).await?;
         let checkpoint = checkpoint::load(directory.as_ref()).await?;
         let segments = log.segments().await?;
@@ -116,6 +136,7 @@ impl PackTier {
         let tier = PackTier {
             directory,
             hasher,
+            owner,
             limits,
             log,
             state: RefCell::new(state),
@@ -140,6 +161,10 @@ impl PackTier {
         if let Some(reason) = self.broken.borrow().clone() {
             return Err(reason);
         }
+        let owned = self.owner.holds().await?;
+        if !owned && self.has_changed().await? {
+            return Err(log::in_use());
+        }
         let (end, torn) = {
             let state = self.state.borrow();
             (state.end, state.torn.clone())
@@ -151,7 +176,20 @@ impl PackTier {
             state.synced = end;
         }
         let synced = self.state.borrow().synced;
-        Appender::new(&self.log, end, synced).await
+        let appender = Appender::new(&self.log, end, synced).await?;
+        if !owned {
+            self.owner.sign().await?;
+        }
+        Ok(appender)
+    }
+
+    /// Whether another owner, that has left again, has changed anything. What it did to the log's last segment, the appender
+    /// finds out.
+    async fn has_changed(&self) -> Result<bool> {
+        let generation = checkpoint::load(self.directory.as_ref()).await?.generation;
+        let last = self.log.segments().await?.last().copied();
+        let state = self.state.borrow();
+        Ok(generation != state.generation || state.torn.is_none() && last != Some(state.end.segment))
     }
 
     async fn replay(&self, at: Position, frame: Replayed) -> Result<()> {
@@ -289,6 +327,7 @@ impl Tier for PackTier {
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Held>>> {
+        self.owner.renew().await;
         let mut found = Vec::with_capacity(keys.len());
         for key in keys {
             found.push(self.get_one(key).await?);

@@ -47,6 +47,10 @@ impl PackTier {
             }
             let now = if looked.is_empty() { Vec::new() } else { candidates() };
             if now == looked {
+                if !looked.is_empty() {
+                    // Another owner may have moved it.
+                    self.owner.holds().await?;
+                }
                 return failure.map_or(Ok(None), Err);
             }
             looked = now;

@@ -367,10 +367,11 @@ impl Plugin {
     }
 }
 
-/// Opens the store in [`STORE`], with nothing else said.
+/// Opens the store in [`STORE`], with nothing else said than that an earlier instance is gone, as those are that were dropped.
 pub fn in_store() -> OpenOptions {
     OpenOptions {
         directory: Some(STORE.into()),
+        take_over: true,
         force_fallback: false,
         remotes: Vec::new(),
         remote_timeout: None,

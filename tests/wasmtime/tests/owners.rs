@@ -1,21 +1,71 @@
-//! Two owners of one folder: the one that did not write last is told so, and nothing is damaged.
+//! A store has one owner. A second opener is told so at once, unless it takes the store over: then the first one is, and
+//! nothing is damaged.
 
 use std::{
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 use wasmtime_host_tests::{
-    Command, Plugin, assert_error, named, plain, random_bytes,
-    types::{BackendState, Error},
+    Command, Instance, Outcome, Plugin, assert_error, in_store, named, plain, random_bytes,
+    types::{BackendState, Error, OpenOptions},
     victim::{Model, Victim},
 };
 
 const MIB: usize = 1024 * 1024;
 
+/// What an owner without a sign of life is waited for.
+const OWNER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Opens a store that nobody else may have.
+fn open_alone(folder: &Path) -> Result<Plugin, Error> {
+    Instance::new(folder, &[]).open(&OpenOptions { take_over: false, ..in_store() })
+}
+
+fn status(folder: &Path, options: &[&str]) -> Outcome {
+    let arguments = [&["--store", "/store", "status"], options].concat();
+    Command::new().folder(folder, "/store").run(&arguments)
+}
+
 #[test]
-fn a_handle_is_locked_out_once_another_one_has_written() {
+fn a_second_opener_is_locked_out_at_once_until_the_owner_leaves() {
+    let folder = TempDir::new().unwrap();
+    let mut owner = open_alone(folder.path()).unwrap();
+    owner.store(b"before", &named("before")).unwrap();
+    let Err(Error::Locked(reason)) = open_alone(folder.path()) else { panic!("a second owner") };
+    assert!(reason.contains("last seen") && reason.contains("take the store over"), "{reason}");
+    let refused = status(folder.path(), &[]);
+    assert!(!refused.success && refused.errors.contains("in use"), "{}", refused.errors);
+    owner.store(b"after", &named("after")).unwrap();
+    owner.close();
+    let found = status(folder.path(), &[]);
+    assert!(found.success, "{}", found.errors);
+    // A command leaves the store, also one that fails.
+    let failed = Command::new().folder(folder.path(), "/store").run(&["--store", "/store", "store", "/nowhere"]);
+    assert!(!failed.success);
+    assert_eq!(open_alone(folder.path()).unwrap().list().len(), 2);
+}
+
+#[test]
+fn a_killed_owner_is_waited_for_or_taken_over() {
+    let folder = TempDir::new().unwrap();
+    let mut killed = open_alone(folder.path()).unwrap();
+    killed.store(b"before", &named("before")).unwrap();
+    drop(killed);
+    assert!(matches!(open_alone(folder.path()), Err(Error::Locked(_))));
+    thread::sleep(OWNER_TIMEOUT);
+    let mut second = open_alone(folder.path()).unwrap();
+    assert_eq!(second.list().len(), 1);
+    drop(second);
+    assert!(matches!(open_alone(folder.path()), Err(Error::Locked(_))));
+    assert!(status(folder.path(), &["--take-over"]).success);
+    open_alone(folder.path()).unwrap();
+}
+
+#[test]
+fn a_handle_is_locked_out_once_another_one_has_taken_over() {
     let folder = TempDir::new().unwrap();
     let mut first = Plugin::open(folder.path());
     let before = first.store(&random_bytes(1, 3 * MIB), &named("before")).unwrap();
@@ -61,7 +111,7 @@ fn a_writer_under_way_is_locked_out_and_leaves_nothing() {
 }
 
 #[test]
-fn who_only_looks_locks_nobody_out() {
+fn who_takes_over_and_only_looks_locks_nobody_out() {
     let folder = TempDir::new().unwrap();
     let mut owner = Plugin::open(folder.path());
     owner.store(b"before", &named("before")).unwrap();
@@ -69,12 +119,12 @@ fn who_only_looks_locks_nobody_out() {
     assert_eq!(visitor.list().len(), 1);
     visitor.close();
     owner.store(b"after", &named("after")).unwrap();
-    let status = Command::new().folder(folder.path(), "/store").run(&["--store", "/store", "status"]);
+    let status = status(folder.path(), &["--take-over"]);
     assert!(status.success, "{}", status.errors);
     owner.store(b"in the end", &named("in the end")).unwrap();
 }
 
-/// Another process looks again and again, at any place in a write. The import may be locked out, but what was
+/// Another process takes over and looks again and again, at any place in a write. The import may be locked out, but what was
 /// acknowledged to it must stay.
 #[test]
 fn looking_at_a_store_harms_no_import_under_way() {
@@ -86,7 +136,9 @@ fn looking_at_a_store_harms_no_import_under_way() {
         thread::sleep(Duration::from_millis(100));
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(1) {
-            Plugin::open(folder.path()).list();
+            let mut visitor = Plugin::open(folder.path());
+            visitor.list();
+            visitor.close();
             thread::sleep(Duration::from_millis(20));
         }
         let said = victim.kill();
