@@ -190,7 +190,7 @@ fn an_import_that_is_broken_off_goes_on_from_what_it_had_acknowledged() {
         }
         let open = async || {
             let folder: Rc<dyn Directory> = Rc::new(NativeDirectory::open(new.path()).unwrap());
-            let tier = PackTier::open(folder, &CpuHasher).await.unwrap();
+            let tier = PackTier::open(folder, Rc::new(CpuHasher), Rc::new(SystemClock)).await.unwrap();
             Storage::new(Rc::new(tier), Rc::new(CpuHasher), Rc::new(SystemClock), OpenOptions::default()).unwrap()
         };
         let mut import_some = open().await.import_legacy(Rc::new(NativeDirectory::existing(old.path()))).await.unwrap();

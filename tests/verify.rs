@@ -507,6 +507,7 @@ fn what_the_medium_fails_to_read_is_said_and_left_where_it_is() {
         assert_eq!(storage.retrieve(&file).await.unwrap(), data);
         // A node: nothing is known of what is below it.
         let node = storage.get_block(&file, true).await.unwrap();
+        drop(storage);
         let fresh = packed(Scratched::open(folder.path(), &scratch)).await;
         bad.replace(node[..64].to_vec());
         let report = all(&fresh).await;

@@ -65,6 +65,17 @@ pub enum CollectPhase {
     Compacting,
 }
 
+impl CollectPhase {
+    /// Its name, as in `wit/types.wit`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CollectPhase::Marking => "marking",
+            CollectPhase::Sweeping => "sweeping",
+            CollectPhase::Compacting => "compacting",
+        }
+    }
+}
+
 /// What a collection did, and why the rest stayed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 pub struct CollectReport {

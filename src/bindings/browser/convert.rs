@@ -326,6 +326,12 @@ impl From<storage::Status> for JsValue {
             ("roots", number(status.usage.roots)),
             ("pinned", number(status.usage.pinned)),
             ("quarantined", number(status.usage.quarantined)),
+            ("pinnedBlocks", number(status.pinned.blocks)),
+            ("pinnedBytes", number(status.pinned.bytes)),
+            ("pinsUncounted", number(status.pins_uncounted)),
+            ("evictedRoots", number(status.evictions.roots)),
+            ("evictedBytes", number(status.evictions.bytes)),
+            ("lastCollection", status.last_collection.map(JsValue::from).into()),
             ("quota", status.medium.map(|room| number(room.quota)).into()),
             ("quotaUsed", status.medium.map(|room| number(room.used)).into()),
             ("persisted", status.medium.map(|room| room.persisted).into()),
@@ -334,6 +340,48 @@ impl From<storage::Status> for JsValue {
             ("memoryBytes", number(status.memory_bytes)),
             ("memoryHits", number(status.memory_hits)),
             ("memoryMisses", number(status.memory_misses)),
+        ])
+    }
+}
+
+impl From<storage::CollectProgress> for JsValue {
+    fn from(progress: storage::CollectProgress) -> Self {
+        object(&[
+            ("phase", progress.phase.name().into()),
+            ("keepers", number(progress.keepers)),
+            ("examined", number(progress.examined)),
+            ("held", number(progress.held)),
+            ("freedBlocks", number(progress.freed.blocks)),
+            ("freedBytes", number(progress.freed.bytes)),
+        ])
+    }
+}
+
+impl From<storage::CollectReport> for JsValue {
+    fn from(report: storage::CollectReport) -> Self {
+        object(&[
+            ("dryRun", report.dry_run.into()),
+            ("began", number(report.began)),
+            ("ended", number(report.ended)),
+            ("freedBlocks", number(report.freed_blocks)),
+            ("freedBytes", number(report.freed_bytes)),
+            ("pinned", number(report.pinned)),
+            ("stored", number(report.stored)),
+            ("inUse", number(report.in_use)),
+            ("obstacles", list(report.obstacles.into_iter().map(|cid| cid.to_string()))),
+            ("postponed", report.postponed.into()),
+        ])
+    }
+}
+
+impl From<storage::Evicted> for JsValue {
+    fn from(evicted: storage::Evicted) -> Self {
+        object(&[
+            ("cid", evicted.cid.to_string().into()),
+            ("filename", evicted.filename.into()),
+            ("size", number(evicted.size)),
+            ("reason", evicted.reason.name().into()),
+            ("at", number(evicted.when)),
         ])
     }
 }

@@ -4,6 +4,7 @@
 mod blocks;
 mod cancel;
 mod check;
+mod collection;
 mod convert;
 pub mod remote;
 

@@ -46,6 +46,8 @@ Commands:
   pin ls               list the pins
   unpin CID...         take pins away
   status               the state of the store and of each backend
+  gc                   drop what no stored file and no pin needs, and give the room back
+      --dry-run          only tell what would go
   verify               hash every block, walk all that is stored or pinned, and set
                        aside what is corrupt; fails when something is wrong
       --sample PERCENT   hash so many percent of the blocks only
@@ -134,6 +136,9 @@ pub enum Command {
         cids: Vec<String>,
     },
     Status,
+    Collect {
+        dry_run: bool,
+    },
     Verify(VerifyOptions),
     ImportLegacy {
         directory: String,
@@ -157,6 +162,7 @@ struct Given {
     kind: PinKind,
     labels: BTreeMap<String, String>,
     lasting: Option<u64>,
+    dry_run: bool,
     sample: Option<f64>,
     seed: Option<u32>,
     repair: bool,
@@ -204,6 +210,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
                 }
             }
             Long("expires") => given.lasting = Some(duration(&parser.value()?.string()?)?),
+            Long("dry-run") => given.dry_run = true,
             Long("sample") => given.sample = Some(parser.value()?.parse::<f64>()? / 100.0),
             Long("seed") => given.seed = Some(parser.value()?.parse()?),
             Long("repair") => given.repair = true,
@@ -271,6 +278,7 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
         },
         "unpin" => Command::Unpin { cids: several(given.values, "CID")? },
         "status" => none(given.values).map(|()| Command::Status)?,
+        "gc" => none(given.values).map(|()| Command::Collect { dry_run: given.dry_run })?,
         "verify" => {
             let Given { sample, seed, repair, offline, .. } = given;
             none(given.values).map(|()| Command::Verify(VerifyOptions { sample, seed, repair, offline }))?

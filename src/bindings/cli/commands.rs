@@ -52,6 +52,7 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
         Command::ListPins => pins::list(&storage, output),
         Command::Unpin { cids } => each(&cids, "unpinned", output, |cid| wait(storage.unpin(cid))),
         Command::Status => status(&storage, output),
+        Command::Collect { dry_run } => upkeep::collect(&storage, dry_run, output),
         Command::Verify(options) => upkeep::verify(&storage, options, output),
         Command::ImportLegacy { directory } => upkeep::import_legacy(&storage, &directory, output),
     };
@@ -173,7 +174,10 @@ fn status(storage: &Storage, output: &Output) -> Result<()> {
     let recovery = status.recovery;
     let object = json!({
         "backends": backends, "local_only": reason, "blocks": usage.blocks, "bytes": usage.bytes,
-        "roots": usage.roots, "pinned": usage.pinned, "quarantined": usage.quarantined,
+        "roots": usage.roots, "pinned": usage.pinned, "quarantined": usage.quarantined, "stored": usage.stored,
+        "pinned_blocks": status.pinned.blocks, "pinned_bytes": status.pinned.bytes,
+        "pins_uncounted": status.pins_uncounted, "disk_limit": status.disk_limit,
+        "last_collection": status.last_collection.as_ref().map(upkeep::collected),
         "recovery": {
             "replayed": recovery.replayed, "truncated_bytes": recovery.truncated_bytes,
             "quarantined": recovery.quarantined,
@@ -188,7 +192,25 @@ fn status(storage: &Storage, output: &Output) -> Result<()> {
     }
     text += &format!("files: {}, pins: {}\n", usage.roots, usage.pinned);
     text += &format!("blocks: {}, {}\n", usage.blocks, size(usage.bytes));
+    let uncounted = match status.pins_uncounted {
+        0 => String::new(),
+        count => format!(", and {count} pins not counted yet (`pin ls` does)"),
+    };
+    let pinned = status.pinned;
+    text += &format!("pinned: {} blocks, {}{uncounted}\n", pinned.blocks, size(pinned.bytes));
+    let cached = usage.bytes.saturating_sub(pinned.bytes);
+    text += &format!("cached: about {}\n", size(cached));
+    text += &format!("on disk: {}\n", size(usage.stored));
     text += &format!("quarantined: {}\n", usage.quarantined);
+    text += &match &status.last_collection {
+        None => "last collection: none\n".to_owned(),
+        Some(report) => format!(
+            "last collection: {}, {} blocks, {} freed\n",
+            time(report.ended),
+            report.freed_blocks,
+            size(report.freed_bytes)
+        ),
+    };
     text += &format!(
         "last opening: {} records after the checkpoint, {} of torn writes cut off",
         recovery.replayed,

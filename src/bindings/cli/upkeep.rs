@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     platform::wasi::{files::WasiDirectory, run as wait},
-    storage::{Imported, Report, Storage, VerifyOptions},
+    storage::{CollectOptions, CollectReport, Imported, Report, Storage, VerifyOptions},
 };
 
 /// Checks the store; an error when something is wrong, and was not repaired.
@@ -28,6 +28,47 @@ pub fn verify(storage: &Storage, options: VerifyOptions, output: &Output) -> Res
     }
     let found = report.tallies().map(|(_, tally)| tally.found - tally.repaired).iter().sum::<u64>();
     Err(Error::Corrupt { cid: None, detail: format!("{found} faults were found and not repaired") })
+}
+
+/// Drops what nothing reaches, or tells what would go; an error when something stands in the way.
+pub fn collect(storage: &Storage, dry_run: bool, output: &Output) -> Result<()> {
+    let mut collection = storage.collection(CollectOptions { dry_run })?;
+    while let Some(progress) = wait(collection.step())? {
+        output.bar(progress.examined, progress.held, || format!("{} blocks", progress.held));
+    }
+    output.clear_progress();
+    let report = collection.report();
+    let verb = if dry_run { "would free" } else { "freed" };
+    let mut text = format!("{verb}: {} blocks, {}", report.freed_blocks, size(report.freed_bytes));
+    if !dry_run {
+        text += &format!("\ngiven back: {}", size(report.given_back));
+    }
+    text += &format!(
+        "\nkept: {} blocks that are pinned, {} of stored files, {} in use",
+        report.pinned, report.stored, report.in_use
+    );
+    if report.postponed {
+        text += "\nnot all of it: too much was going on";
+    }
+    output.line(collected(report), &text)?;
+    match report.obstacles.first() {
+        None => Ok(()),
+        Some(root) => Err(Error::corrupt(
+            *root,
+            "part of it is missing or cannot be read, so nothing was dropped: `verify \
+            --repair` it, or `rm` it",
+        )),
+    }
+}
+
+/// A report of a collection, for programs.
+pub fn collected(report: &CollectReport) -> Value {
+    let obstacles: Vec<String> = report.obstacles.iter().map(ToString::to_string).collect();
+    json!({
+        "dry_run": report.dry_run, "began": report.began, "ended": report.ended, "freed_blocks": report.freed_blocks,
+        "freed_bytes": report.freed_bytes, "given_back": report.given_back, "pinned": report.pinned,
+        "stored": report.stored, "in_use": report.in_use, "obstacles": obstacles, "postponed": report.postponed,
+    })
 }
 
 fn whole(report: &Report) -> Value {

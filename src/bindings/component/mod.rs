@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // in what `export!` generates
 
 mod check;
+mod collection;
 mod convert;
 
 use std::{cell::RefCell, rc::Rc};
@@ -26,14 +27,17 @@ mod world {
     });
 }
 
-use self::world::{
-    export,
-    exports::ipfs_kit::storage::storage::{
-        Check, Guest, GuestHandle, GuestReader, GuestWriter, Handle, Reader, Writer,
-    },
-    ipfs_kit::storage::types::{
-        CacheConfig, Error, Fetched, FileInfo, FilePage, Imported, OpenOptions, PinInfo, PinOptions, PinPage, Pushed,
-        ReadOptions, Status, StoreOptions, VerifyOptions,
+use self::{
+    collection::Evictions,
+    world::{
+        export,
+        exports::ipfs_kit::storage::storage::{
+            Check, Collection, Guest, GuestHandle, GuestReader, GuestWriter, Handle, Reader, Writer,
+        },
+        ipfs_kit::storage::types::{
+            CacheConfig, Error, Eviction, Fetched, FileInfo, FilePage, Imported, OpenOptions, PinInfo, PinOptions,
+            PinPage, Pushed, ReadOptions, Status, StoreOptions, VerifyOptions,
+        },
     },
 };
 use super::wasi;
@@ -55,9 +59,13 @@ impl Guest for Component {
     type Writer = OpenWriter;
     type Reader = OpenReader;
     type Check = check::OpenCheck;
+    type Collection = collection::OpenCollection;
 }
 
-struct OpenStore(Storage);
+struct OpenStore {
+    storage: Storage,
+    evictions: Evictions,
+}
 struct OpenWriter(RefCell<storage::Writer>);
 struct OpenReader(RefCell<Reading>);
 
@@ -73,11 +81,12 @@ impl GuestHandle for OpenStore {
         let OpenOptions { directory, take_over, force_fallback, remotes, remote_timeout: timeout, .. } = options;
         let place = wasi::Place { directory, take_over, force_fallback, remotes, timeout };
         let storage = wasi::open(place, settings)?;
-        Ok(Handle::new(OpenStore(storage)))
+        let evictions = Evictions::of(&storage);
+        Ok(Handle::new(OpenStore { storage, evictions }))
     }
 
     fn store(&self, data: Vec<u8>, options: StoreOptions) -> Result<FileInfo, Error> {
-        Ok(run(self.0.store(data, convert::store_options(options)?))?.into())
+        Ok(run(self.storage.store(data, convert::store_options(options)?))?.into())
     }
 
     fn store_many(&self, files: Vec<(Vec<u8>, StoreOptions)>) -> Result<Vec<FileInfo>, Error> {
@@ -85,18 +94,18 @@ impl GuestHandle for OpenStore {
             .into_iter()
             .map(|(data, options)| Ok((data.into(), convert::store_options(options)?)))
             .collect::<Result<_, crate::Error>>()?;
-        Ok(run(self.0.store_many(files))?.into_iter().map(FileInfo::from).collect())
+        Ok(run(self.storage.store_many(files))?.into_iter().map(FileInfo::from).collect())
     }
 
     fn create_writer(&self, options: StoreOptions) -> Result<Writer, Error> {
-        let writer = self.0.writer(convert::store_options(options)?)?;
+        let writer = self.storage.writer(convert::store_options(options)?)?;
         Ok(Writer::new(OpenWriter(RefCell::new(writer))))
     }
 
     fn retrieve(&self, path: String, options: ReadOptions) -> Result<Vec<u8>, Error> {
         let path = Path::parse(&path)?;
         Ok(run(async {
-            let mut reader = self.0.reader(path, convert::read_options(&options)).await?;
+            let mut reader = self.storage.reader(path, convert::read_options(&options)).await?;
             let size = reader.remaining();
             if size > MAX_RETRIEVED {
                 let message = format!("{size} bytes in one piece; over {MAX_RETRIEVED} bytes take open-reader");
@@ -112,18 +121,18 @@ impl GuestHandle for OpenStore {
 
     fn open_reader(&self, path: String, options: ReadOptions) -> Result<Reader, Error> {
         let path = Path::parse(&path)?;
-        let reader = run(self.0.reader(path, convert::read_options(&options)))?;
+        let reader = run(self.storage.reader(path, convert::read_options(&options)))?;
         Ok(Reader::new(OpenReader(RefCell::new(Reading { reader, rest: Bytes::new() }))))
     }
 
     fn stat(&self, cid: String) -> Result<FileInfo, Error> {
         let cid = block::parse(&cid)?;
-        Ok(run(self.0.stat(&cid))?.into())
+        Ok(run(self.storage.stat(&cid))?.into())
     }
 
     fn list_files(&self, path: String, after: Option<String>, limit: u32) -> Result<FilePage, Error> {
         let after = after.map(|cid| block::parse(&cid)).transpose()?;
-        let page = run(self.0.list_files(&path, after.as_ref(), limit as usize))?;
+        let page = run(self.storage.list_files(&path, after.as_ref(), limit as usize))?;
         Ok(FilePage {
             files: page.files.into_iter().map(FileInfo::from).collect(),
             next: page.next.map(|cid| cid.to_string()),
@@ -132,27 +141,27 @@ impl GuestHandle for OpenStore {
 
     fn exists(&self, cid: String) -> Result<bool, Error> {
         let cid = block::parse(&cid)?;
-        Ok(run(self.0.exists(&cid))?)
+        Ok(run(self.storage.exists(&cid))?)
     }
 
     fn delete(&self, cid: String, force: bool) -> Result<(), Error> {
         let cid = block::parse(&cid)?;
-        Ok(run(self.0.delete(&cid, force))?)
+        Ok(run(self.storage.delete(&cid, force))?)
     }
 
     fn pin(&self, cid: String, options: PinOptions) -> Result<PinInfo, Error> {
         let cid = block::parse(&cid)?;
-        Ok(run(self.0.pin(&cid, convert::pin_options(options)?))?.into())
+        Ok(run(self.storage.pin(&cid, convert::pin_options(options)?))?.into())
     }
 
     fn unpin(&self, cid: String) -> Result<(), Error> {
         let cid = block::parse(&cid)?;
-        Ok(run(self.0.unpin(&cid))?)
+        Ok(run(self.storage.unpin(&cid))?)
     }
 
     fn pins(&self, after: Option<String>, limit: u32) -> Result<PinPage, Error> {
         let after = after.map(|cid| block::parse(&cid)).transpose()?;
-        let page = run(self.0.pins(after.as_ref(), limit as usize))?;
+        let page = run(self.storage.pins(after.as_ref(), limit as usize))?;
         Ok(PinPage {
             pins: page.pins.into_iter().map(PinInfo::from).collect(),
             next: page.next.map(|cid| cid.to_string()),
@@ -161,32 +170,40 @@ impl GuestHandle for OpenStore {
 
     fn push(&self, cid: String, remote: String, pin: bool) -> Result<Pushed, Error> {
         let cid = block::parse(&cid)?;
-        Ok(run(self.0.push(&cid, &remote, PushOptions { pin, ..PushOptions::default() }))?.into())
+        Ok(run(self.storage.push(&cid, &remote, PushOptions { pin, ..PushOptions::default() }))?.into())
     }
 
     fn backend_status(&self) -> Result<Status, Error> {
-        Ok(run(async { Ok(self.0.backend_status().await) })?.into())
+        Ok(run(async { Ok(self.storage.backend_status().await) })?.into())
     }
 
     fn is_available(&self) -> bool {
-        self.0.is_available()
+        self.storage.is_available()
     }
 
     fn configure_cache(&self, config: CacheConfig) -> Result<(), Error> {
-        Ok(self.0.configure_cache(config.into())?)
+        Ok(self.storage.configure_cache(config.into())?)
     }
 
     fn flush(&self) -> Result<(), Error> {
-        Ok(run(self.0.flush())?)
+        Ok(run(self.storage.flush())?)
+    }
+
+    fn evictions(&self) -> Vec<Eviction> {
+        self.evictions.take()
+    }
+
+    fn collect(&self, dry_run: bool) -> Result<Collection, Error> {
+        collection::begin(&self.storage, dry_run)
     }
 
     fn verify(&self, options: VerifyOptions) -> Result<Check, Error> {
-        check::begin(&self.0, options)
+        check::begin(&self.storage, options)
     }
 
     fn import_legacy(&self, directory: String) -> Result<Vec<Imported>, Error> {
         Ok(run(async {
-            let mut import = self.0.import_legacy(Rc::new(WasiDirectory::existing(&directory)?)).await?;
+            let mut import = self.storage.import_legacy(Rc::new(WasiDirectory::existing(&directory)?)).await?;
             let mut all = Vec::new();
             while let Some(one) = import.next().await {
                 all.push(one.into());
@@ -199,7 +216,7 @@ impl GuestHandle for OpenStore {
 impl Drop for OpenStore {
     fn drop(&mut self) {
         // Spares the next opening some work; nothing acknowledged depends on it.
-        let _ = run(self.0.flush());
+        let _ = run(self.storage.flush());
     }
 }
 

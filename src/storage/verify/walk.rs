@@ -20,6 +20,8 @@ const SOME: usize = 8;
 pub(super) struct Walk {
     keepers: Keepers,
     page: VecDeque<Keeper>,
+    /// Pins that were walked.
+    pinned: HashSet<Cid>,
     /// How many were begun.
     number: u32,
     current: Option<Dag>,
@@ -130,6 +132,11 @@ impl Check {
         };
         let pin = shared.tier.pin(&keeper.cid).await?.filter(|pin| pin.size.is_some() && !pin.pending);
         self.walk.page.pop_front();
+        if keeper.pinned && keeper.recursive && !keeper.pending {
+            self.walk.pinned.insert(keeper.cid);
+        } else if self.walk.pinned.contains(&keeper.cid) {
+            return Ok(true); // a root that was walked as a pin
+        }
         self.walk.number += 1;
         self.walk.current = Some(Dag::new(keeper, pin));
         Ok(true)

@@ -196,9 +196,9 @@ fn a_torn_tail_costs_only_what_it_tears() {
     while records[records.len() - 1].0 - records[0].0 <= 250 {
         let pinned = !records[records.len() - 1].1;
         if pinned {
-            plugin.pin(&cids[2]).unwrap()
+            plugin.pin(&cids[2]).unwrap();
         } else {
-            plugin.unpin(&cids[2]).unwrap()
+            plugin.unpin(&cids[2]).unwrap();
         }
         records.push((length(), pinned));
     }

@@ -12,7 +12,8 @@ use wasmtime_host_tests::{
 };
 
 const MIB: usize = 1024 * 1024;
-const NO_CHANGE: CacheConfig = CacheConfig { memory_bytes: None, disk_bytes: None, policy: None };
+const NO_CHANGE: CacheConfig =
+    CacheConfig { memory_bytes: None, disk_bytes: None, policy: None, high_water: None, low_water: None };
 
 fn plugin() -> (TempDir, Plugin) {
     let folder = TempDir::new().unwrap();

@@ -204,6 +204,16 @@ export interface Status {
   pinned: number;
   /** Corrupt blocks that were set aside. */
   quarantined: number;
+  /** Blocks that pins keep, and their bytes: each pin by itself, so that what two of them share counts twice. */
+  pinnedBlocks: number;
+  pinnedBytes: number;
+  /** Pins whose size nobody has counted yet; `pins` does. */
+  pinsUncounted: number;
+  /** Files evicted since the storage was opened, and the bytes that this gave back. */
+  evictedRoots: number;
+  evictedBytes: number;
+  /** What the last collection did that ran to its end. */
+  lastCollection: CollectionReport | undefined;
   /** Bytes that the browser lets this origin keep, more or less; undefined if it does not tell. */
   quota: number | undefined;
   /** Bytes of these in use, more or less, with what else the origin keeps. */
@@ -215,6 +225,59 @@ export interface Status {
   memoryBytes: number;
   memoryHits: number;
   memoryMisses: number;
+}
+
+/** How far a collection is. */
+export interface CollectionProgress {
+  /** It walks what must stay, drops what is left, and gives the room back. */
+  phase: 'marking' | 'sweeping' | 'compacting';
+  /** Roots and pins walked. */
+  keepers: number;
+  /** Blocks looked at, */
+  examined: number;
+  /** of so many when it began. */
+  held: number;
+  /** Blocks dropped so far, or that would be, */
+  freedBlocks: number;
+  /** and their bytes. */
+  freedBytes: number;
+}
+
+/** What a collection did, and why the rest stayed. */
+export interface CollectionReport {
+  dryRun: boolean;
+  /** When it began and ended: milliseconds since the Unix epoch. */
+  began: number;
+  ended: number;
+  /** Blocks that were dropped, or would be, */
+  freedBlocks: number;
+  /** and their bytes. */
+  freedBytes: number;
+  /** Blocks that stayed because a pin reaches them; */
+  pinned: number;
+  /** because a stored file does, and no pin; */
+  stored: number;
+  /** because they were written, or relied on, while it ran. */
+  inUse: number;
+  /**
+   * Roots and pins below which something is missing or cannot be read, so that nobody can tell what they need: nothing was
+   * dropped. At most 16; not known of `lastCollection`.
+   */
+  obstacles: string[];
+  /** Whether it dropped less than it could have, because another tab was storing or fetching at that moment. */
+  postponed: boolean;
+}
+
+/** A file that was evicted, as a whole. */
+export interface Evicted {
+  cid: string;
+  filename: string | undefined;
+  /** Bytes of the file. What it shared with others stays. */
+  size: number;
+  /** The configured limit was near, or the browser had no more room. */
+  reason: 'limit' | 'medium-full';
+  /** When: milliseconds since the Unix epoch. */
+  at: number;
 }
 
 export interface CacheConfig {
@@ -230,8 +293,9 @@ export interface CacheConfig {
   /** and down to so many (85 to begin with). */
   lowWater?: number;
   /**
-   * The order in which blocks leave the memory, and files the local tier: `lru`, least recently used first (default); `lfu`, least frequently used
-   * first, with ageing; `arc`, adaptive replacement, with which reading much once leaves the often used in place.
+   * The order in which blocks leave the memory, and files the local tier: `lru`, least recently used first
+   * (default); `lfu`, least frequently used first, with ageing; `arc`, adaptive replacement, with which reading much once
+   * leaves the often used in place.
    */
   policy?: 'lru' | 'lfu' | 'arc';
 }
@@ -424,6 +488,20 @@ export class Storage {
    * `repair` what is corrupt or missing is fetched. It goes on by steps, so that others can read and write meanwhile.
    */
   verify(options?: VerifyOptions): Promise<VerifyReport>;
+
+  /**
+   * Drops what no stored file and no pin reaches: blocks put by themselves, fetched parts of files, what a crash left. In
+   * steps of some milliseconds; others may read, store, pin and delete meanwhile, and nothing of theirs is taken. With
+   * `dryRun` it only tells what would go. DeniedError while another one is under way.
+   */
+  collect(options?: {
+    dryRun?: boolean;
+    signal?: AbortSignal;
+    onProgress?: (progress: CollectionProgress) => void;
+  }): Promise<CollectionReport>;
+
+  /** Has a listener told of each file that is evicted from now on, by this storage. */
+  onEvicted(listener: (evicted: Evicted) => void): void;
 
   /** Closes it. Calls after it reject with CancelledError. */
   close(): void;

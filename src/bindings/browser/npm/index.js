@@ -228,6 +228,25 @@ export class Storage {
     return call(this.#open().flush());
   }
 
+  async collect({ signal, onProgress, dryRun = false } = {}) {
+    signal?.throwIfAborted();
+    const cancel = new Cancel();
+    const collection = await call((async () => this.#open().collection(dryRun))());
+    try {
+      for (;;) {
+        const progress = await abortable(call(collection.step(cancel)), signal, cancel);
+        if (progress === undefined) return await call(collection.report());
+        onProgress?.(progress);
+      }
+    } finally {
+      collection.free();
+    }
+  }
+
+  onEvicted(listener) {
+    this.#open().onEvicted(listener);
+  }
+
   async verify({ signal, onProgress, ...options } = {}) {
     signal?.throwIfAborted();
     const cancel = new Cancel();
