@@ -24,7 +24,8 @@ test('a later version goes through the missing steps only, and keeps what is the
     const key = Uint8Array.of(1, 2, 3);
     const now = await openDatabase('upgrade');
     const memory = { buffer: Uint8Array.of(0, 7).buffer };
-    await writeCommit(now, memory, [key], [1, 1], [], [], [], undefined, true, false, true, 0);
+    const commit = { memory, keys: [], values: [], drops: [], aside: [], places: [], strict: true, blobs: true, after: 0 };
+    await writeCommit(now, { ...commit, keys: [key], values: [1, 1] });
     const ran = [];
     const next = (database) => {
       ran.push('next');
@@ -34,7 +35,7 @@ test('a later version goes through the missing steps only, and keeps what is the
     const later = await openDatabase('upgrade', [...STEPS, next]);
     const again = await openDatabase('upgrade', [...STEPS, next]);
     const [kept] = await readBlocks(again, [key]);
-    const outdated = await thrown(writeCommit(now, memory, [], [], [], [], [], undefined, true, false, true, 0));
+    const outdated = await thrown(writeCommit(now, commit));
     const older = await thrown(openDatabase('upgrade'));
     const stores = [...later.objectStoreNames];
     later.close();
