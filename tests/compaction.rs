@@ -87,6 +87,40 @@ fn a_compaction_goes_on_where_an_earlier_owner_left_it() {
     });
 }
 
+/// On a full disk a compaction fails, and nothing else: what it had begun is undone, and it goes on when there is room.
+#[test]
+fn a_full_disk_stops_a_compaction_and_breaks_nothing() {
+    let blocks = blocks();
+    let mut refused = 0;
+    for room in (0..2_000).step_by(19) {
+        block_on(async {
+            let medium = Rc::new(Medium::new(Dice::new(1)));
+            let tier = open(&medium).await;
+            tier.commit(Commit { blocks: blocks[..14].to_vec(), ..Commit::default() }).await.unwrap();
+            let gone = [0, 1, 2, 3, 4, 6, 7, 9, 11, 12, 13].map(|n| block::key(blocks[n].cid()).unwrap());
+            tier.commit(Commit { drop_blocks: gone.to_vec(), ..Commit::default() }).await.unwrap();
+            let before = held(&tier, &blocks).await;
+            medium.room.set(medium.bytes() + room);
+            let done = loop {
+                match tier.compact().await {
+                    Ok(done) if done.more => {}
+                    done => break done,
+                }
+            };
+            refused += u32::from(done.is_err());
+            assert_eq!(held(&tier, &blocks).await, before, "room {room}");
+            medium.room.set(u64::MAX);
+            tier.commit(single(&blocks[1], 1, Durability::Strict)).await.unwrap();
+            compact(&tier, &medium, &mut Tally::default()).await;
+            let after = held(&tier, &blocks).await;
+            assert_eq!(after.blocks.len(), before.blocks.len() + 1);
+            drop(tier);
+            assert_eq!(held(&open(&medium).await, &blocks).await, after, "room {room}");
+        });
+    }
+    assert!(refused > 20 && refused < 100, "{refused} refused");
+}
+
 #[test]
 fn a_store_shrinks_when_nine_tenths_of_it_are_dropped() {
     let parts = (0..1000u64).map(|n| conformance::noise(n + 1, 500)).collect();

@@ -96,6 +96,8 @@ pub struct Medium {
     durable: RefCell<Files>,
     /// The most bytes that there were at once.
     pub peak: Rc<Cell<u64>>,
+    /// The most bytes that there may be.
+    pub room: Rc<Cell<u64>>,
     /// Calls until the power goes; none left: every call fails.
     pub left: Rc<Cell<u64>>,
     dice: Dice,
@@ -104,8 +106,9 @@ pub struct Medium {
 pub struct Handle {
     file: Rc<RefCell<File>>,
     files: Rc<RefCell<Files>>,
-    pub peak: Rc<Cell<u64>>,
-    pub left: Rc<Cell<u64>>,
+    peak: Rc<Cell<u64>>,
+    room: Rc<Cell<u64>>,
+    left: Rc<Cell<u64>>,
     dice: Dice,
 }
 
@@ -122,7 +125,14 @@ pub fn spend(left: &Cell<u64>) -> Result<()> {
 impl Medium {
     pub fn new(dice: Dice) -> Self {
         let left = Rc::new(Cell::new(u64::MAX));
-        Medium { seen: Rc::default(), durable: RefCell::default(), peak: Rc::default(), left, dice }
+        Medium {
+            seen: Rc::default(),
+            durable: RefCell::default(),
+            peak: Rc::default(),
+            room: Rc::new(Cell::new(u64::MAX)),
+            left,
+            dice,
+        }
     }
 
     pub fn bytes(&self) -> u64 {
@@ -175,8 +185,8 @@ impl Directory for Medium {
     async fn open(&self, name: &str) -> Result<Rc<dyn RandomAccessFile>> {
         spend(&self.left)?;
         let file = self.seen.borrow_mut().entry(name.to_owned()).or_default().clone();
-        let (files, peak) = (self.seen.clone(), self.peak.clone());
-        Ok(Rc::new(Handle { file, files, peak, left: self.left.clone(), dice: self.dice.clone() }))
+        let (files, peak, room) = (self.seen.clone(), self.peak.clone(), self.room.clone());
+        Ok(Rc::new(Handle { file, files, peak, room, left: self.left.clone(), dice: self.dice.clone() }))
     }
 
     async fn list(&self) -> Result<Vec<String>> {
@@ -228,6 +238,10 @@ impl RandomAccessFile for Handle {
             let torn = self.dice.below(bytes.len() as u64 + 1) as usize;
             self.change(Change::Write(offset, bytes[..torn].to_vec()));
             return Err(Error::Io("the power went".into()));
+        }
+        let growth = (offset + bytes.len() as u64).saturating_sub(self.file.borrow().seen.len() as u64);
+        if bytes_of(&self.files.borrow()) + growth > self.room.get() {
+            return Err(Error::QuotaExceeded { needed: growth, limit: self.room.get() });
         }
         self.change(Change::Write(offset, bytes.to_vec()));
         Ok(())

@@ -12,7 +12,7 @@ use super::{
     PackTier, checkpoint,
     frame::{self, HEADER_BYTES},
     log::Appender,
-    state::{Appended, Segment},
+    state::{Appended, Segment, frame_bytes},
     table::{self, Entry},
 };
 use crate::{
@@ -67,6 +67,8 @@ impl PackTier {
                 // What is written from now on must not go to what is about to be removed.
                 appender.begin_segment().await?;
                 self.state.borrow_mut().grow(&appender, &[]);
+                // One of its own, so that undoing what is copied does not undo this.
+                appender = self.appender().await?;
             }
             self.moving.replace(Some(self.state.borrow().in_segment(worst).into()));
         }
@@ -113,7 +115,7 @@ impl PackTier {
                 continue;
             }
             let frame = self.read(entry, HEADER_BYTES + frame::MAX_KEY_BYTES + entry.length as usize).await?.into();
-            bytes += u64::from(entry.length);
+            bytes += frame_bytes(&entry);
             claims.push((entry, block_in(&frame, &entry)));
         }
         Ok(claims)

@@ -336,6 +336,7 @@ impl Tier for PackTier {
     }
 
     async fn has(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        self.owner.renew().await;
         let mut found = Vec::with_capacity(keys.len());
         for key in keys {
             found.push(self.find(key).await?.is_some());
@@ -352,6 +353,7 @@ impl Tier for PackTier {
     }
 
     async fn keys(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Key>> {
+        self.owner.renew().await;
         self.keys_after(after, limit).await
     }
 

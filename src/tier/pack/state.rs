@@ -15,6 +15,11 @@ use crate::{block::Key, tier::root::RootMap};
 /// all, a segment full of live blocks still counts as more than half alive, so that compacting comes to an end.
 const FRAME_BYTES: u64 = HEADER_BYTES as u64 + 34;
 
+/// Bytes of a block's frame, more or less.
+pub fn frame_bytes(entry: &Entry) -> u64 {
+    FRAME_BYTES + u64::from(entry.length)
+}
+
 /// The state of an open store.
 #[derive(Default)]
 pub struct State {
@@ -95,7 +100,7 @@ impl State {
         self.bytes += u64::from(entry.length);
         let segment = self.segments.entry(entry.at.segment).or_default();
         segment.blocks += 1;
-        segment.live += FRAME_BYTES + u64::from(entry.length);
+        segment.live += frame_bytes(&entry);
     }
 
     pub fn take_out(&mut self, entry: Entry) {
@@ -103,7 +108,7 @@ impl State {
             self.bytes -= u64::from(entry.length);
             if let Some(segment) = self.segments.get_mut(&entry.at.segment) {
                 segment.blocks -= 1;
-                segment.live -= FRAME_BYTES + u64::from(entry.length);
+                segment.live -= frame_bytes(&entry);
             }
         }
     }
