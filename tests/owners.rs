@@ -147,7 +147,8 @@ fn an_owner_takes_its_lease_back_when_nothing_has_changed() {
 #[test]
 fn an_owner_does_not_take_its_lease_back_when_something_has_changed() {
     // A block in the same segment, one in a segment of its own, and nothing but a checkpoint.
-    let changes: [&dyn Fn(&Store, &PackTier); 3] =
+    type Change<'a> = &'a dyn Fn(&Store, &PackTier);
+    let changes: [Change; 3] =
         [&|store, tier| store.write(tier, 4).unwrap(), &|store, tier| store.write(tier, 23).unwrap(), &|_, tier| {
             while block_on(tier.compact()).unwrap().more {}
         }];

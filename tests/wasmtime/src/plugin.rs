@@ -15,8 +15,9 @@ use crate::{
     bindings::Local,
     engine,
     types::{
-        CacheConfig, Error, Fetched, FileInfo, FilePage, Imported, Layout, OpenOptions, PinInfo, PinKind, PinOptions,
-        PinPage, Profile, Pushed, ReadOptions, Status, StoreOptions, VerifyOptions, VerifyProgress, VerifyReport,
+        CacheConfig, CollectionProgress, CollectionReport, Error, Eviction, Fetched, FileInfo, FilePage, Imported,
+        Layout, OpenOptions, PinInfo, PinKind, PinOptions, PinPage, Profile, Pushed, ReadOptions, Status, StoreOptions,
+        VerifyOptions, VerifyProgress, VerifyReport,
     },
 };
 
@@ -282,6 +283,8 @@ verbs! {
     fn is_available() -> bool = call_is_available;
     fn configure_cache(config: CacheConfig) -> Result<(), Error> = call_configure_cache;
     fn flush() -> Result<(), Error> = call_flush;
+    fn evictions() -> Vec<Eviction> = call_evictions;
+    fn collect(dry_run: bool) -> Result<ResourceAny, Error> = call_collect;
     fn verify(options: VerifyOptions) -> Result<ResourceAny, Error> = call_verify;
     fn import_legacy(folder: &str) -> Result<Vec<Imported>, Error> = call_import_legacy;
 }
@@ -340,6 +343,20 @@ impl Plugin {
     /// A reader's next bytes.
     pub fn read(&mut self, reader: ResourceAny, max: u32) -> Result<Vec<u8>, Error> {
         self.local.ipfs_kit_storage_storage().reader().call_read(&mut self.store, reader, max).expect(TRAP)
+    }
+
+    /// A collection to its end.
+    pub fn collect_all(&mut self, dry_run: bool) -> CollectionReport {
+        let collection = self.collect(dry_run).expect("it begins");
+        while self.collection_step(collection).expect("it goes on").is_some() {}
+        let report = self.local.ipfs_kit_storage_storage().collection().call_report(&mut self.store, collection);
+        self.release(collection);
+        report.expect(TRAP)
+    }
+
+    /// A step of a collection.
+    pub fn collection_step(&mut self, collection: ResourceAny) -> Result<Option<CollectionProgress>, Error> {
+        self.local.ipfs_kit_storage_storage().collection().call_step(&mut self.store, collection).expect(TRAP)
     }
 
     /// A step of a check.
