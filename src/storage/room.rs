@@ -224,7 +224,8 @@ impl Shared {
             Err(Error::QuotaExceeded { needed, limit: 0 }) => {
                 let held = self.tier.usage().await?.bytes;
                 let target = held.saturating_sub(needed.max(held / FULL_MEDIUM));
-                self.evict(target, EvictionReason::MediumFull).await?;
+                // Should that fail, the medium is as full as before.
+                let _ = self.evict(target, EvictionReason::MediumFull).await;
                 if self.tier.usage().await?.bytes >= held {
                     return Err(Error::QuotaExceeded { needed, limit: 0 });
                 }

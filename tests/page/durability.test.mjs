@@ -156,7 +156,7 @@ test("the browser's own quota is a typed error, and loses nothing", async () => 
     await own.quota(page, 12_000_000);
     const kept = await page.evaluate(async () => {
       const storage = await kit.openStorage({ name: 'quota' });
-      return (await storage.store(noise(3_000_000, 1), { filename: 'kept' })).cid;
+      return (await storage.store(noise(3_000_000, 1), { filename: 'kept', pin: true })).cid;
     });
     const result = await page.evaluate(async (kept) => {
       const storage = await kit.openStorage({ name: 'quota' });

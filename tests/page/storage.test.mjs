@@ -500,7 +500,7 @@ test('limits hold: a store over one fails with the figures, and loses nothing', 
   const result = await page.evaluate(async () => {
     const storage = await kit.openStorage({ name: 'limits' });
     await storage.configureCache({ diskBytes: 4_000_000, memoryBytes: 1_000_000, policy: 'lru' });
-    const kept = await storage.store(noise(2_500_000, 5));
+    const kept = await storage.store(noise(2_500_000, 5), { pin: true });
     const small = await thrown(storage.store(noise(2_000_000, 6)));
     const large = await thrown(storage.store(noise(30_000_000, 7)));
     const same = await thrown(storage.store(noise(2_500_000, 5)));
@@ -524,6 +524,47 @@ test('limits hold: a store over one fails with the figures, and loses nothing', 
   assert.equal(result.policy.name, 'InvalidArgumentError');
   assert.equal(result.typo.name, 'InvalidArgumentError');
   assert.equal(result.whole, 2_500_000);
+});
+
+test('a store near its limit evicts what was used least recently, and a collection drops what nothing reaches', async () => {
+  const result = await page.evaluate(async () => {
+    const storage = await kit.openStorage({ name: 'keeping' });
+    await storage.configureCache({ diskBytes: 4_000_000, memoryBytes: 0, highWater: 100, lowWater: 100 });
+    const evicted = [];
+    storage.onEvicted((one) => evicted.push(one));
+    const cids = [];
+    for (const seed of [1, 2, 3]) cids.push((await storage.store(noise(1_000_000, seed), { filename: `${seed}` })).cid);
+    await storage.retrieve(cids[0]);
+    await storage.store(noise(1_500_000, 4));
+    const held = await Promise.all(cids.map((cid) => storage.exists(cid)));
+    const elsewhere = await kit.openStorage({ name: 'elsewhere' });
+    const blocks = [];
+    for (const seed of [10, 11, 12]) {
+      const bytes = noise(1000, seed);
+      blocks.push({ cid: (await elsewhere.store(bytes)).cid, bytes });
+    }
+    elsewhere.close();
+    await storage.putBlocks(blocks);
+    await storage.pin(blocks[0].cid, { kind: 'direct' });
+    const dry = await storage.collect({ dryRun: true });
+    const steps = [];
+    const wet = await storage.collect({ onProgress: (step) => steps.push(step) });
+    const left = await Promise.all(blocks.map(({ cid }) => storage.exists(cid)));
+    const aborted = await thrown(storage.collect({ signal: AbortSignal.abort() }));
+    const { lastCollection, pinnedBytes, evictedRoots } = await storage.backendStatus();
+    const wrong = await thrown(storage.configureCache({ highWater: 50, lowWater: 60 }));
+    storage.close();
+    return { cids, evicted, held, dry, wet, steps, left, aborted, lastCollection, pinnedBytes, evictedRoots, wrong };
+  });
+  assert.deepEqual(result.held, [true, false, true]);
+  assert.deepEqual(result.evicted.map(({ cid, filename, size, reason }) => [cid, filename, size, reason]), [[result.cids[1], '2', 1_000_000, 'limit']]);
+  assert.deepEqual([result.dry.freedBlocks, result.dry.freedBytes, result.dry.dryRun], [2, 2000, true]);
+  assert.deepEqual([result.wet.freedBlocks, result.wet.freedBytes, result.wet.pinned, result.wet.inUse], [2, 2000, 1, 0]);
+  assert.deepEqual([result.left, result.wet.obstacles, result.wet.postponed], [[true, false, false], [], false]);
+  assert.ok(result.steps.every(({ phase }) => ['marking', 'sweeping', 'compacting'].includes(phase)));
+  assert.equal(result.aborted.name, 'AbortError');
+  assert.deepEqual(result.lastCollection, { ...result.wet, obstacles: [] });
+  assert.deepEqual([result.pinnedBytes, result.evictedRoots, result.wrong.code], [1000, 1, 'invalid-argument']);
 });
 
 test('one storage is shared until it is reset', async () => {

@@ -66,7 +66,7 @@ fn a_collection_goes_on_by_steps_beside_other_calls_and_gives_room_back() {
     let cid = plugin.store(&data, &pinned()).unwrap().cid;
     let before = (plugin.backend_status().unwrap().blocks, on_disk(&folder));
     let dry = plugin.collect_all(true);
-    assert!(dry.dry_run && dry.freed_blocks >= 16, "{dry:?}");
+    assert!(dry.dry_run && dry.freed_blocks >= 8, "{dry:?}");
     assert_eq!((plugin.backend_status().unwrap().blocks, on_disk(&folder)), before);
 
     let collection = plugin.collect(false).unwrap();
@@ -84,8 +84,8 @@ fn a_collection_goes_on_by_steps_beside_other_calls_and_gives_room_back() {
     let status = plugin.backend_status().unwrap();
     let report = status.last_collection.unwrap();
     assert_eq!((report.freed_blocks, report.freed_bytes), (dry.freed_blocks, dry.freed_bytes));
-    assert!(report.given_back > 15 * MIB as u64 && report.obstacles.is_empty() && !report.postponed, "{report:?}");
-    assert!(on_disk(&folder) < before.1 - 15 * MIB as u64, "{} of {} bytes", on_disk(&folder), before.1);
+    assert!(report.given_back > 7 * MIB as u64 && report.obstacles.is_empty() && !report.postponed, "{report:?}");
+    assert!(on_disk(&folder) < before.1 - 7 * MIB as u64, "{} of {} bytes", on_disk(&folder), before.1);
     assert_eq!(plugin.retrieve(&cid).unwrap(), data);
     for seed in 101..=seed {
         let known = plugin.store(&random_bytes(seed, 10_000), &plain()).unwrap().cid;
@@ -113,7 +113,7 @@ fn the_command_collects_and_its_status_tells() {
     run(&["pin", "ls"]);
     assert_eq!(json(&["status"])["pinned_bytes"], 100_000);
     let dry = json(&["gc", "--dry-run"]);
-    assert!(dry["freed_blocks"].as_u64().unwrap() >= 16, "{dry}");
+    assert!(dry["freed_blocks"].as_u64().unwrap() >= 8, "{dry}");
     assert_eq!(json(&["status"])["blocks"], before["blocks"]);
     let text = run(&["gc"]);
     assert!(text.contains("freed: ") && text.contains("kept: 1 blocks that are pinned"), "{text}");
