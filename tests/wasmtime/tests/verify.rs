@@ -31,7 +31,7 @@ fn a_host_follows_a_check_and_may_stop_it() {
     let check = plugin.verify(every_block()).unwrap();
     let (mut steps, mut bytes) = (0, 0);
     while let Some(progress) = plugin.step(check).unwrap() {
-        assert!(progress.bytes - bytes <= 8 * MIB as u64 && progress.total == total, "{progress:?}");
+        assert!(progress.bytes - bytes <= 8 * MIB as u64 && progress.total >= total, "{progress:?}");
         (steps, bytes) = (steps + 1, progress.bytes);
         // Others write meanwhile.
         plugin.store(&[steps], &plain()).unwrap();
