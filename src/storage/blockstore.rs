@@ -1,8 +1,8 @@
 //! The door for single blocks, as other IPFS libraries see a store: no files, no roots.
 //!
-//! A block that is put here belongs to no root. Nothing drops it but [`Storage::delete_blocks`], with one exception: it may
-//! be a part of a stored file as well, and whoever deletes that file drops what only the file used, this block too. A pin
-//! on the DAG it belongs to keeps it.
+//! A block that is put here belongs to no root, so a collection takes it, and one that makes room. It may be a part of a
+//! stored file as well: whoever deletes that file drops what only the file used, this block too. A pin keeps it, its own or
+//! one on the DAG it belongs to.
 
 use std::collections::HashSet;
 

@@ -448,8 +448,8 @@ export class Storage {
 
   /**
    * Stores single blocks in one commit: all of them or none. IntegrityError when one does not hash to its CID. They belong
-   * to no stored file: they stay until `deleteBlocks`, or until a stored file that shares them is deleted; pin the root of
-   * their DAG to keep them in any case.
+   * to no stored file: they stay until `deleteBlocks`, a collection, or the deletion of a stored file that shares them; pin
+   * them (`kind: 'direct'`), or the root of their DAG, to keep them in any case.
    */
   putBlocks(blocks: Iterable<{ cid: CidLike; bytes: Uint8Array }>, options?: { signal?: AbortSignal }): Promise<void>;
 
