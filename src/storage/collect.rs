@@ -123,12 +123,14 @@ pub struct Collection {
     _watch: Watch,
     _running: Running,
     begun: bool,
+    /// Whether it runs behind the gate of what changes pins.
+    gated: bool,
     work: Work,
     /// Reached by a pin,
     pinned: HashSet<u64>,
     /// or by a stored root alone.
     stored: HashSet<u64>,
-    /// The roots and pins that were walked,
+    /// The roots and pins that were walked as a whole,
     known: HashSet<Cid>,
     /// and what others had changed before that.
     changes: u64,
@@ -172,7 +174,7 @@ impl Storage {
     ///
     /// Blocks that were put by themselves, and ranges that were fetched, belong to no root: they go, unless they are pinned.
     pub fn collection(&self, options: CollectOptions) -> Result<Collection> {
-        Collection::new(self.shared.clone(), options)
+        Collection::new(self.shared.clone(), options, false)
     }
 
     /// Collects all at once.
@@ -184,7 +186,7 @@ impl Storage {
 }
 
 impl Collection {
-    pub(super) fn new(shared: Rc<Shared>, options: CollectOptions) -> Result<Self> {
+    pub(super) fn new(shared: Rc<Shared>, options: CollectOptions, gated: bool) -> Result<Self> {
         if shared.collecting.replace(true) {
             return Err(Error::Denied("another collection of this store is under way; wait for it, or end it".into()));
         }
@@ -204,6 +206,7 @@ impl Collection {
             known: HashSet::new(),
             changes: 0,
             begun: false,
+            gated,
             keepers: 0,
             examined: 0,
             held: 0,
@@ -242,7 +245,9 @@ impl Collection {
 
     async fn mark(&mut self) -> Result<()> {
         if !mem::replace(&mut self.begun, true) {
-            self.shared.let_pins_expire().await?;
+            if !self.gated {
+                self.shared.end_pins().await?;
+            }
             self.changes = self.shared.tier.changes_by_others().await?;
             self.held = self.shared.tier.usage().await?.blocks;
             self.shared.room.tidied();
@@ -253,7 +258,6 @@ impl Collection {
             match page.next() {
                 Some(next) => {
                     self.keepers += 1;
-                    self.known.insert(next.cid);
                     if next.recursive {
                         walk.begin(&next.cid);
                     }
@@ -287,6 +291,10 @@ impl Collection {
         };
         if let Some(walked) = walked {
             *of = None;
+            // Of a pending pin more may come; a direct one may become one of all.
+            if keeper.recursive && walked == Walked::Whole {
+                self.known.insert(keeper.cid);
+            }
             if !keeper.knows(walked) && self.report.obstacles.len() < MAX_OBSTACLES {
                 self.report.obstacles.push(keeper.cid);
             }

@@ -1,5 +1,7 @@
 //! What must stay, and what may go: pins, and the deletion of roots that have none.
 
+use std::rc::Rc;
+
 use super::{
     MAX_PAGE, PinOptions, ReadOptions, Shared, Storage,
     count::count,
@@ -129,7 +131,7 @@ impl Storage {
         if !(1..=MAX_PAGE).contains(&limit) {
             return Err(Error::InvalidArgument(format!("a page of {limit}; allowed are 1 to {MAX_PAGE}")));
         }
-        self.shared.let_pins_expire().await?;
+        self.shared.end_pins().await?;
         // One more tells whether there is a next page.
         let mut pins = self.shared.tier.pins(after, limit + 1).await?;
         let more = pins.len() > limit;
@@ -205,7 +207,16 @@ impl Shared {
         self.blocks.commit(commit).await.map(drop)
     }
 
-    /// Takes away the pins whose time is over.
+    /// Takes away the pins whose time is over, behind the gate of what changes pins.
+    pub(super) async fn end_pins(self: &Rc<Self>) -> Result<()> {
+        if self.clock.now() < self.expiry.get() {
+            return Ok(());
+        }
+        let shared = self.clone();
+        self.roots.pass(async move { shared.let_pins_expire().await }).await
+    }
+
+    /// The same, for who is behind that gate.
     pub(super) async fn let_pins_expire(&self) -> Result<()> {
         let now = self.clock.now();
         if now < self.expiry.get() {

@@ -304,7 +304,7 @@ impl Shared {
 
     /// What nothing reaches goes before what somebody stored.
     async fn collect_litter(self: &Rc<Self>) -> Result<()> {
-        match Collection::new(self.clone(), CollectOptions::default()) {
+        match Collection::new(self.clone(), CollectOptions::default(), true) {
             Ok(mut collection) => {
                 while collection.step().await?.is_some() {}
                 Ok(())

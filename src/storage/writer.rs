@@ -90,8 +90,10 @@ impl Writer {
                 let part = Part::new(&self.shared, &self.options, self.layout, blocks, built);
                 let shared = &self.shared;
                 let done = shared.write(part.commit, async |commit| shared.blocks.commit(commit).await).await;
-                shared.room.used(&part.root.cid);
-                done.map(|done| StoredRoot { root: part.root, pinned: done.pinned.first() == Some(&true) })
+                done.map(|done| {
+                    shared.room.used(&part.root.cid);
+                    StoredRoot { root: part.root, pinned: done.pinned.first() == Some(&true) }
+                })
             }
             Err(error) => Err(error),
         };

@@ -119,7 +119,7 @@ impl Check {
     async fn next_keeper(&mut self) -> Result<bool> {
         let shared = self.storage.shared.clone();
         if self.walk.number == 0 {
-            shared.let_pins_expire().await?;
+            shared.end_pins().await?;
         }
         let Some(keeper) = self.walk.page.front().copied() else {
             let page = self.walk.keepers.next_page(&shared).await?;
