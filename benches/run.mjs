@@ -1,4 +1,4 @@
-// `./x bench [--quick] [wasi] [browser] [fetch]`: what was built against the best of its kind, side by side on the same
+// `./x bench [--quick] [wasi] [browser] [fetch] [keeping]`: what was built against the best of its kind, side by side on the same
 // data.
 
 import { existsSync } from 'node:fs';
@@ -8,8 +8,9 @@ import { ROOT, makeData } from './common.mjs';
 import { wasi } from './wasi.mjs';
 import { browser } from './browser.mjs';
 import { fetching } from './fetch.mjs';
+import { keeping } from './keeping.mjs';
 
-const PARTS = { wasi, browser, fetch: fetching };
+const PARTS = { wasi, browser, fetch: fetching, keeping };
 
 const args = process.argv.slice(2);
 const repetitions = args.includes('--quick') ? 1 : 3;

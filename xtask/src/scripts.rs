@@ -16,7 +16,7 @@ pub fn demo(args: &[OsString]) -> Result<()> {
     node("tests/demo.mjs", &files)
 }
 
-/// `./x bench [--quick] [wasi] [browser] [fetch]`.
+/// `./x bench [--quick] [wasi] [browser] [fetch] [keeping]`.
 pub fn bench(args: &[OsString]) -> Result<()> {
     node("benches/run.mjs", args)
 }

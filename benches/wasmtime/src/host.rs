@@ -1,16 +1,20 @@
 //! wasmtime with the component in it.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Result, anyhow};
-use ipfs_kit::storage::types::{Layout, OpenOptions, ReadOptions, StoreOptions};
+use anyhow::{Result, anyhow, ensure};
+use ipfs_kit::storage::types::{CacheConfig, OpenOptions, ReadOptions, StoreOptions, VerifyOptions};
 use wasmtime::{
     Engine, ResourceLimiter, Store,
     component::{Component, Linker, ResourceAny, ResourceTable},
 };
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 
-pub use ipfs_kit::storage::types::{Durability, Profile};
+pub use ipfs_kit::storage::types::{CollectionPhase, CollectionReport, Durability, Layout, Profile};
 
 wasmtime::component::bindgen!({
     path: "../../wit",
@@ -38,6 +42,8 @@ pub struct Host {
     store: Store<State>,
     bench: Bench,
     handle: ResourceAny,
+    /// How long the call took that opened it.
+    pub opening: Duration,
 }
 
 struct State {
@@ -51,7 +57,7 @@ struct State {
 struct Peak(usize);
 
 impl Host {
-    /// Opens a new store in FOLDER/stores/NAME.
+    /// Opens the store in FOLDER/stores/NAME, or makes it.
     pub fn open(folder: &Path, name: &str, durability: Durability) -> Result<Self> {
         let stores = folder.join("stores");
         fs::create_dir_all(&stores)?;
@@ -79,9 +85,24 @@ impl Host {
             durability: Some(durability),
             verification: None,
         };
+        let start = Instant::now();
         let handle = bench.ipfs_kit_storage_storage().handle().call_open(&mut store, &options);
+        let opening = start.elapsed();
         let handle = handle.map_err(to_anyhow)?.map_err(failed)?;
-        Ok(Host { store, bench, handle })
+        Ok(Host { store, bench, handle, opening })
+    }
+
+    /// Closes it; dropping it would be a kill.
+    pub fn close(mut self) -> Result<()> {
+        self.handle.resource_drop(&mut self.store).map_err(to_anyhow)
+    }
+
+    /// Keeps no blocks in memory.
+    pub fn cache_nothing(&mut self) -> Result<()> {
+        let none =
+            CacheConfig { memory_bytes: Some(0), disk_bytes: None, policy: None, high_water: None, low_water: None };
+        let handle = self.bench.ipfs_kit_storage_storage().handle();
+        handle.call_configure_cache(&mut self.store, self.handle, none).map_err(to_anyhow)?.map_err(failed)
     }
 
     /// Stores one file.
@@ -100,21 +121,89 @@ impl Host {
     }
 
     /// Stores one file, fed in pieces until one is empty; its CID.
-    pub fn write(&mut self, profile: Profile, mut next: impl FnMut() -> Result<Vec<u8>>) -> Result<String> {
+    pub fn write(&mut self, layout: Layout, next: impl FnMut() -> Result<Vec<u8>>) -> Result<String> {
+        let writer = self.feed(layout, next)?;
         let storage = self.bench.ipfs_kit_storage_storage();
-        let options = store_options(Some(profile));
-        let writer = storage.handle().call_create_writer(&mut self.store, self.handle, &options);
+        let stored = storage.writer().call_finish(&mut self.store, writer).map_err(to_anyhow)?.map_err(failed)?;
+        writer.resource_drop(&mut self.store).map_err(to_anyhow)?;
+        Ok(stored.cid)
+    }
+
+    /// Stores one file in blocks of `chunk_size` bytes; its CID.
+    pub fn write_blocks(&mut self, chunk_size: u32, next: impl FnMut() -> Result<Vec<u8>>) -> Result<String> {
+        self.write(Layout { chunk_size: Some(chunk_size), ..layout(Profile::UnixfsV12025) }, next)
+    }
+
+    /// Stores one and deletes it while another is being written, which may need the blocks; and then comes a kill. So they
+    /// are garbage.
+    pub fn leave_blocks(mut self, chunk_size: u32, next: impl FnMut() -> Result<Vec<u8>>) -> Result<()> {
+        let mut once = Some(vec![0; chunk_size as usize]);
+        self.feed(layout(Profile::UnixfsV12025), || Ok(once.take().unwrap_or_default()))?;
+        let cid = self.write_blocks(chunk_size, next)?;
+        let handle = self.bench.ipfs_kit_storage_storage().handle();
+        handle.call_delete(&mut self.store, self.handle, &cid, false).map_err(to_anyhow)?.map_err(failed)
+    }
+
+    /// A writer with all pieces in it.
+    fn feed(&mut self, layout: Layout, mut next: impl FnMut() -> Result<Vec<u8>>) -> Result<ResourceAny> {
+        let storage = self.bench.ipfs_kit_storage_storage();
+        let writer = storage.handle().call_create_writer(&mut self.store, self.handle, &store_options(Some(layout)));
         let writer = writer.map_err(to_anyhow)?.map_err(failed)?;
         loop {
             let piece = next()?;
             if piece.is_empty() {
-                break;
+                return Ok(writer);
             }
             storage.writer().call_write(&mut self.store, writer, &piece).map_err(to_anyhow)?.map_err(failed)?;
         }
-        let stored = storage.writer().call_finish(&mut self.store, writer).map_err(to_anyhow)?.map_err(failed)?;
-        writer.resource_drop(&mut self.store).map_err(to_anyhow)?;
-        Ok(stored.cid)
+    }
+
+    /// A whole file.
+    pub fn retrieve(&mut self, cid: &String) -> Result<Vec<u8>> {
+        let options = ReadOptions { offset: 0, length: None, offline: false, pin: false };
+        let handle = self.bench.ipfs_kit_storage_storage().handle();
+        handle.call_retrieve(&mut self.store, self.handle, cid, options).map_err(to_anyhow)?.map_err(failed)
+    }
+
+    /// Blocks held.
+    pub fn blocks(&mut self) -> Result<u64> {
+        let handle = self.bench.ipfs_kit_storage_storage().handle();
+        let status = handle.call_backend_status(&mut self.store, self.handle).map_err(to_anyhow)?.map_err(failed)?;
+        Ok(status.blocks)
+    }
+
+    /// Reads and hashes all blocks, and walks all roots.
+    pub fn verify(&mut self) -> Result<()> {
+        let storage = self.bench.ipfs_kit_storage_storage();
+        let options = VerifyOptions { sample: None, seed: None, repair: false, offline: true };
+        let check = storage.handle().call_verify(&mut self.store, self.handle, options);
+        let check = check.map_err(to_anyhow)?.map_err(failed)?;
+        while storage.check().call_step(&mut self.store, check).map_err(to_anyhow)?.map_err(failed)?.is_some() {}
+        let report = storage.check().call_report(&mut self.store, check).map_err(to_anyhow)?;
+        check.resource_drop(&mut self.store).map_err(to_anyhow)?;
+        ensure!(report.sound, "the store is not sound: {report:?}");
+        Ok(())
+    }
+
+    /// Collects, and tells `each` the phase that each step ended in and its time.
+    pub fn collect(&mut self, mut each: impl FnMut(CollectionPhase, Duration)) -> Result<CollectionReport> {
+        let storage = self.bench.ipfs_kit_storage_storage();
+        let collection = storage.handle().call_collect(&mut self.store, self.handle, false);
+        let collection = collection.map_err(to_anyhow)?.map_err(failed)?;
+        loop {
+            let start = Instant::now();
+            let progress = storage.collection().call_step(&mut self.store, collection);
+            let took = start.elapsed();
+            // The last step says nothing: it ends with the room given back.
+            let phase = progress.map_err(to_anyhow)?.map_err(failed)?.map(|progress| progress.phase);
+            each(phase.unwrap_or(CollectionPhase::Compacting), took);
+            if phase.is_none() {
+                break;
+            }
+        }
+        let report = storage.collection().call_report(&mut self.store, collection).map_err(to_anyhow)?;
+        collection.resource_drop(&mut self.store).map_err(to_anyhow)?;
+        Ok(report)
     }
 
     /// Reads a file or a range of it, in pieces of at most `max` bytes.
@@ -147,9 +236,13 @@ impl Host {
     }
 }
 
-fn store_options(profile: Option<Profile>) -> StoreOptions {
-    let layout = |profile| Layout { profile, chunk_size: None, width: None, raw_leaves: None, hash: None };
-    StoreOptions { filename: None, pin: false, layout: profile.map(layout) }
+/// A profile's layout.
+pub fn layout(profile: Profile) -> Layout {
+    Layout { profile, chunk_size: None, width: None, raw_leaves: None, hash: None }
+}
+
+fn store_options(layout: Option<Layout>) -> StoreOptions {
+    StoreOptions { filename: None, pin: false, layout }
 }
 
 impl WasiView for State {

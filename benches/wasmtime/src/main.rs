@@ -1,9 +1,10 @@
 //! The component in a Rust host, for `../wasi.mjs`: measures one subject and prints what it found as JSON.
 //!
-//! `bench-wasmtime SUBJECT FOLDER`: FOLDER holds the component, compiled by the subject `compile`, and the test data;
+//! `bench-wasmtime SUBJECT FOLDER [NUMBER…]`: FOLDER holds the component, compiled by the subject `compile`, and the test data;
 //! what is written goes there, too.
 
 mod host;
+mod keeping;
 
 use std::{
     fs::{self, File},
@@ -36,6 +37,9 @@ fn main() -> Result<()> {
         "large" => large(&folder),
         "small" => small(&folder),
         "stream" => stream(&folder),
+        "keeping-fill" => keeping::fill(&folder, &number_arguments(arguments)?),
+        "keeping-litter" => keeping::litter(&folder, &number_arguments(arguments)?),
+        "keeping" => keeping::measure(&folder, &number_arguments(arguments)?),
         other => bail!("no subject {other:?}"),
     }
 }
@@ -114,7 +118,7 @@ fn large(folder: &Path) -> Result<()> {
 fn import(host: &mut Host, path: &Path, profile: Profile) -> Result<String> {
     let mut file = File::open(path)?;
     let mut piece = vec![0; PIECE];
-    host.write(profile, || {
+    host.write(host::layout(profile), || {
         let count = file.read(&mut piece)?;
         Ok(piece[..count].to_vec())
     })
@@ -147,7 +151,7 @@ fn small(folder: &Path) -> Result<()> {
 fn stream(folder: &Path) -> Result<()> {
     let mut host = Host::open(folder, "stream", Durability::Relaxed)?;
     let (mut left, mut random) = (1024 * MIB / PIECE, 2);
-    let cid = host.write(Profile::UnixfsV12025, || {
+    let cid = host.write(host::layout(Profile::UnixfsV12025), || {
         let Some(rest) = left.checked_sub(1) else { return Ok(Vec::new()) };
         left = rest;
         Ok((0..PIECE / 8).flat_map(|_| splitmix(&mut random).to_le_bytes()).collect())
@@ -160,6 +164,11 @@ fn stream(folder: &Path) -> Result<()> {
         ("memory", peak_memory()?.to_string()),
     ]);
     Ok(())
+}
+
+/// What follows the folder.
+fn number_arguments(arguments: impl Iterator<Item = String>) -> Result<Vec<u64>> {
+    arguments.map(|argument| Ok(argument.parse()?)).collect()
 }
 
 fn timed(action: impl FnOnce() -> Result<()>) -> Result<Duration> {
