@@ -184,3 +184,42 @@ pub async fn save(directory: &dyn Directory, name: &str, bytes: &[u8]) -> Result
     file.sync()?;
     directory.sync().await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tier::pack::frame::Position;
+
+    /// As it was written before pins had names.
+    #[test]
+    fn pins_without_names_are_read() {
+        let cid = block::parse("bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e").expect("a CID");
+        let head = Head {
+            generation: 3,
+            segment: 1,
+            offset: 12,
+            entries: 0,
+            roots: Vec::new(),
+            bare_pins: vec![cid.to_bytes().into()],
+            quarantined: 2,
+            pins: None,
+            notes: None,
+        };
+        let head = minicbor::to_vec(&head).expect("memory");
+        let mut checked = (head.len() as u32).to_le_bytes().to_vec();
+        checked.extend_from_slice(&head);
+        let whole = [MAGIC.as_slice(), &crc32fast::hash(&checked).to_le_bytes(), &checked].concat();
+        let found = parse(&whole).expect("it is whole");
+        assert_eq!(found.roots.pin(&cid), Some(Pin::recursive(cid)));
+        assert_eq!((found.generation, found.quarantined), (3, 2));
+        // And as it is written now.
+        let mut roots = RootMap::default();
+        roots.set_notes(vec![("note".into(), Some("value".into()))]);
+        roots.apply(Vec::new(), &[], vec![Pin { name: Some("x".into()), ..Pin::recursive(cid) }], &[]);
+        let at = Position { segment: 1, offset: 12 };
+        let (_, bytes) = encode(4, at, &Table::default(), &roots, 0);
+        let found = parse(&bytes).expect("it is whole");
+        assert_eq!(found.roots.pin(&cid).and_then(|pin| pin.name), Some("x".into()));
+        assert_eq!(found.roots.note("note"), Some("value".into()));
+    }
+}
