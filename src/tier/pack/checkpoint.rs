@@ -3,7 +3,7 @@
 //! Two files take turns; the newer one that is whole counts. So a checkpoint torn by a crash costs nothing but a longer
 //! replay, and no file needs renaming, which not every home has.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{cmp::Reverse, collections::BTreeMap, rc::Rc};
 
 use minicbor::{Decode, Encode, bytes::ByteVec};
 
@@ -25,6 +25,8 @@ const NAMES: [&str; 2] = ["index-a", "index-b"];
 const MAGIC: &[u8; 8] = b"IPKIDX\0\x01";
 /// Magic, check, length of the head.
 const PREAMBLE_BYTES: usize = 16;
+/// The generation is the head's first field: after the head's own first byte, or a few, a number of at most nine bytes.
+const GENERATION_BYTES: usize = 18;
 /// The check covers everything after itself.
 const CHECKED_FROM: usize = 12;
 const ENTRY_BYTES: usize = 20;
@@ -72,16 +74,28 @@ struct Head {
 /// Reads the newest whole checkpoint; an empty one if there is none.
 pub async fn load(directory: &dyn Directory) -> Result<Checkpoint> {
     let present = directory.list().await?;
-    let mut newest = Checkpoint::default();
+    let mut files = Vec::new();
     let mut index_bytes = BTreeMap::new();
     for name in NAMES.into_iter().filter(|name| present.iter().any(|file| file == name)) {
         let file = directory.open(name).await?;
         index_bytes.insert(name, file.len()?);
-        if let Some(found) = read(&file)?.filter(|found| found.generation > newest.generation) {
-            newest = found;
+        files.push((claimed_generation(&file)?, file));
+    }
+    // The older one is as large as the newer, and hardly ever needed. One that claims what it is not, is not whole.
+    files.sort_unstable_by_key(|(generation, _)| Reverse(*generation));
+    for (_, file) in &files {
+        if let Some(newest) = read(file)? {
+            return Ok(Checkpoint { index_bytes, ..newest });
         }
     }
-    Ok(Checkpoint { index_bytes, ..newest })
+    Ok(Checkpoint { index_bytes, ..Checkpoint::default() })
+}
+
+/// What a file says before it is known to be whole; 0 if it says nothing.
+fn claimed_generation(file: &Rc<dyn RandomAccessFile>) -> Result<u64> {
+    let start = file.read_at(0, PREAMBLE_BYTES + GENERATION_BYTES)?;
+    let mut head = minicbor::Decoder::new(start.get(PREAMBLE_BYTES..).unwrap_or_default());
+    Ok(head.array().and_then(|_| head.u64()).unwrap_or_default())
 }
 
 fn read(file: &Rc<dyn RandomAccessFile>) -> Result<Option<Checkpoint>> {
@@ -156,18 +170,23 @@ pub fn encode(
     };
     // Writing to memory cannot fail.
     let head = minicbor::to_vec(&head).unwrap_or_default();
-    let mut checked = Vec::with_capacity(4 + head.len() + table.len() * ENTRY_BYTES);
-    checked.extend_from_slice(&(head.len() as u32).to_le_bytes());
-    checked.extend_from_slice(&head);
+    let mut bytes = Vec::with_capacity(PREAMBLE_BYTES + head.len() + table.len() * ENTRY_BYTES);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&[0; CHECKED_FROM - MAGIC.len()]);
+    bytes.extend_from_slice(&(head.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&head);
     for entry in table.iter() {
-        checked.extend_from_slice(&entry.prefix.to_le_bytes());
-        checked.extend_from_slice(&entry.at.segment.to_le_bytes());
-        checked.extend_from_slice(&entry.at.offset.to_le_bytes());
-        checked.extend_from_slice(&entry.length.to_le_bytes());
+        bytes.extend_from_slice(&entry.prefix.to_le_bytes());
+        bytes.extend_from_slice(&entry.at.segment.to_le_bytes());
+        bytes.extend_from_slice(&entry.at.offset.to_le_bytes());
+        bytes.extend_from_slice(&entry.length.to_le_bytes());
     }
-    let start = [MAGIC.as_slice(), &crc32fast::hash(&checked).to_le_bytes()].concat();
-    checked.splice(0..0, start);
-    (name(generation), checked)
+    // Set afterwards and in place: the index is large, and must not be there twice.
+    let check = bytes.get(CHECKED_FROM..).map(crc32fast::hash).unwrap_or_default();
+    if let Some(place) = bytes.get_mut(MAGIC.len()..CHECKED_FROM) {
+        place.copy_from_slice(&check.to_le_bytes());
+    }
+    (name(generation), bytes)
 }
 
 /// The file of a generation.

@@ -65,12 +65,12 @@ impl PackTier {
         }
     }
 
-    /// The order is that of the digest bytes in the table, then of the keys: any page is found in one pass over the table,
-    /// and only its own keys are read from disk.
+    /// The order is that of the table, then of the keys: a page lies together in the table, and only its own keys are read
+    /// from disk.
     pub(super) async fn keys_after(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Key>> {
-        let place = |key: &Key| (table::prefix(key), *key);
+        let place = |key: &Key| (table::order(table::prefix(key)), *key);
         let after = after.map(place);
-        let mut from = Some(after.map_or(0, |(prefix, _)| prefix));
+        let mut from = Some(after.map_or(0, |(place, _)| place));
         let mut found = Vec::new();
         while let Some(first) = from.filter(|_| found.len() < limit) {
             let page = self.state.borrow().table.page(first, limit);
@@ -81,7 +81,10 @@ impl PackTier {
             let state = self.state.borrow();
             if page.iter().all(|entry| state.holds(*entry)) {
                 found.extend(keys.iter().map(place).filter(|key| after.is_none_or(|after| *key > after)));
-                from = page.last().filter(|_| page.len() >= limit).and_then(|last| last.prefix.checked_add(1));
+                from = page
+                    .last()
+                    .filter(|_| page.len() >= limit)
+                    .and_then(|last| table::order(last.prefix).checked_add(1));
             }
         }
         found.sort_unstable();
