@@ -6,6 +6,7 @@ mod support;
 
 use std::{cell::Cell, collections::HashMap, rc::Rc};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_executor::block_on;
 use ipfs_kit_storage::{
@@ -14,7 +15,7 @@ use ipfs_kit_storage::{
     hash::{CpuHasher, HashFunction},
     platform::Clock,
     storage::{CollectOptions, CollectPhase, ReadOptions, Writer},
-    tier::{Commit, MemoryTier, PinKind, Tier, conformance::noise},
+    tier::{Commit, Committed, Held, MemoryTier, Pin, PinKind, StoredRoot, Tier, Usage, conformance::noise},
     unixfs::Layout,
 };
 use support::{small, world};
@@ -157,6 +158,93 @@ fn one_at_a_time_and_what_is_given_up_leaves_no_harm() {
         assert!(second.step().await.unwrap().is_none(), "it has ended");
         assert_eq!(second.report().freed_blocks, 100);
         assert_eq!(storage.retrieve(&file).await.unwrap(), noise(1, 100_000));
+    });
+}
+
+/// A tier whose reads fail once when they are told to.
+struct Failing {
+    tier: Rc<MemoryTier>,
+    fails: Cell<bool>,
+}
+
+#[async_trait(?Send)]
+impl Tier for Failing {
+    fn kind(&self) -> &'static str {
+        "failing"
+    }
+
+    async fn get(&self, keys: &[block::Key]) -> Result<Vec<Option<Held>>, Error> {
+        if self.fails.get() { Err(Error::Io("a bad moment".into())) } else { self.tier.get(keys).await }
+    }
+
+    async fn has(&self, keys: &[block::Key]) -> Result<Vec<bool>, Error> {
+        self.tier.has(keys).await
+    }
+
+    async fn lengths(&self, keys: &[block::Key]) -> Result<Vec<Option<u64>>, Error> {
+        self.tier.lengths(keys).await
+    }
+
+    async fn keys(&self, after: Option<&block::Key>, limit: usize) -> Result<Vec<block::Key>, Error> {
+        self.tier.keys(after, limit).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
+        self.tier.commit(commit).await
+    }
+
+    async fn root(&self, cid: &Cid) -> Result<Option<StoredRoot>, Error> {
+        self.tier.root(cid).await
+    }
+
+    async fn roots(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<StoredRoot>, Error> {
+        self.tier.roots(after, limit).await
+    }
+
+    async fn pin(&self, cid: &Cid) -> Result<Option<Pin>, Error> {
+        self.tier.pin(cid).await
+    }
+
+    async fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Pin>, Error> {
+        self.tier.pins(after, limit).await
+    }
+
+    async fn note(&self, name: &str) -> Result<Option<Bytes>, Error> {
+        self.tier.note(name).await
+    }
+
+    async fn usage(&self) -> Result<Usage, Error> {
+        self.tier.usage().await
+    }
+
+    async fn flush(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// What a step that failed had taken up is not walked again: nothing of it may count as garbage.
+#[test]
+fn after_a_step_that_failed_there_is_no_other() {
+    block_on(async {
+        let tier = Rc::new(Failing { tier: Rc::new(MemoryTier::new()), fails: Cell::new(false) });
+        let options = OpenOptions { memory_bytes: 0, ..OpenOptions::default() };
+        let storage = Storage::new(tier.clone(), Rc::new(CpuHasher), Rc::new(Racing::default()), options).unwrap();
+        let layout = Layout { chunk_bytes: 1000, width: 4, ..Layout::default() };
+        let options = StoreOptions { layout: Some(layout), ..StoreOptions::default() };
+        let file = storage.store(noise(1, 100_000), options).await.unwrap().root.cid;
+        let mut collection = storage.collection(WET).unwrap();
+        for _ in 0..4 {
+            collection.step().await.unwrap();
+        }
+        tier.fails.set(true);
+        assert!(matches!(collection.step().await, Err(Error::Io(_))));
+        tier.fails.set(false);
+        while let Ok(progress) = collection.step().await {
+            assert!(progress.is_some(), "it ran to its end");
+        }
+        drop(collection);
+        assert_eq!(storage.retrieve(&file).await.unwrap(), noise(1, 100_000));
+        assert_eq!(storage.collect(WET).await.unwrap().freed_blocks, 0);
     });
 }
 

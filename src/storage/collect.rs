@@ -123,6 +123,8 @@ pub struct Collection {
     _watch: Watch,
     _running: Running,
     begun: bool,
+    /// A step is under way, or was not done to its end.
+    stepping: bool,
     /// Whether it runs behind the gate of what changes pins.
     gated: bool,
     work: Work,
@@ -206,6 +208,7 @@ impl Collection {
             known: HashSet::new(),
             changes: 0,
             begun: false,
+            stepping: false,
             gated,
             keepers: 0,
             examined: 0,
@@ -217,7 +220,19 @@ impl Collection {
     }
 
     /// Goes on for some milliseconds, and tells how far it is; none: it has ended.
+    ///
+    /// After a step that failed or was dropped nobody can tell what it had walked: there is no other one
+    /// ([`Error::Cancelled`]), and a new collection is to be begun.
     pub async fn step(&mut self) -> Result<Option<CollectProgress>> {
+        if mem::replace(&mut self.stepping, true) {
+            return Err(Error::Cancelled);
+        }
+        let progress = self.go_on().await?;
+        self.stepping = false;
+        Ok(progress)
+    }
+
+    async fn go_on(&mut self) -> Result<Option<CollectProgress>> {
         let until = self.shared.clock.now() + STEP_MILLISECONDS;
         loop {
             let phase = match &self.work {

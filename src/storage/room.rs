@@ -279,7 +279,8 @@ impl Shared {
             if victims.is_empty() {
                 break;
             }
-            sweep::forget(self, victims.iter().map(|stored| stored.root.cid).collect(), Vec::new()).await?;
+            // Those that are gone are told, also if dropping their blocks fails after that.
+            let dropped = sweep::forget(self, victims.iter().map(|stored| stored.root.cid).collect(), Vec::new()).await;
             for StoredRoot { root, .. } in victims {
                 if self.tier.root(&root.cid).await?.is_some() {
                     continue; // pinned in another tab at that moment
@@ -293,6 +294,7 @@ impl Shared {
                 let listeners = self.room.listeners.borrow().clone();
                 listeners.iter().for_each(|tell| tell(&evicted));
             }
+            dropped?;
             held = self.tier.usage().await?.bytes;
         }
         let mut so_far = self.room.evictions.get();
