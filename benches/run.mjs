@@ -1,5 +1,5 @@
-// `./x bench [--quick] [wasi] [browser] [fetch] [keeping]`: what was built against the best of its kind, side by side on the same
-// data.
+// `./x bench [--quick] [wasi] [browser] [fetch] [keeping]`: what was built against the best of its kind, or a store of many
+// blocks against one of few, side by side on the same data.
 
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';

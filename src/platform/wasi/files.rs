@@ -167,6 +167,8 @@ impl RandomAccessFile for WasiFile {
             if read.is_empty() {
                 read = part;
             } else {
+                // Hosts give a large part of a file, as an index is, in pieces: doubling would take twice its room.
+                read.reserve_exact(missing);
                 read.extend_from_slice(&part);
             }
             if whole || ended || empty {
