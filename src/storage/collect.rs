@@ -23,8 +23,9 @@ use crate::{
 /// A step ends after so many milliseconds, and with what it has begun by then: a few blocks read, or a page of keys.
 const STEP_MILLISECONDS: u64 = 8;
 
-/// Keys looked at together, which takes some milliseconds.
-const KEYS_AT_ONCE: usize = 1024;
+/// Keys looked at together. What is dropped of them goes in one commit, which writes each record of IndexedDB anew that has
+/// one of these blocks: a smaller number would write them more often.
+const KEYS_AT_ONCE: usize = 4 * 1024;
 
 /// Roots told of that stand in the way.
 const MAX_OBSTACLES: usize = 16;
