@@ -21,7 +21,9 @@ use ipfs_kit_storage::{
     },
     tier::{GroupCommit, Guard, IdbTier, MemoryTier, Tier, conformance},
 };
+use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_browser);
@@ -72,24 +74,28 @@ async fn memory() {
     conformance::all(|_| Memory).await;
 }
 
-#[wasm_bindgen(inline_js = "
-    export function remoteOf(blocks, prompt) {
-        const put = (cid, bytes) => void blocks.set(cid, bytes);
-        const get = (cid) => {
-            if (prompt || blocks.has(cid)) return blocks.get(cid);
-            throw new DOMException('not here', 'NotFoundError');
-        };
-        const later = (call) => async (...given) => {
-            await new Promise((resolve) => setTimeout(resolve));
-            return call(...given);
-        };
-        if (prompt) return { name: 'prompt', get, put };
-        return { name: 'later', kind: 'map', get: later(get), put: later(put), probe: later(() => {}) };
-    }
-")]
-extern "C" {
-    #[wasm_bindgen(js_name = remoteOf)]
-    fn remote_of(blocks: &js_sys::Map, prompt: bool) -> JsValue;
+/// A function of JavaScript. Not a module of its own: what serves the page gives no more than four of them at once.
+fn function(source: &str) -> Function {
+    js_sys::eval(&format!("({source})")).unwrap().unchecked_into()
+}
+
+fn remote_of(blocks: &js_sys::Map, prompt: bool) -> JsValue {
+    let make = function(
+        "(blocks, prompt) => {
+            const put = (cid, bytes) => void blocks.set(cid, bytes);
+            const get = (cid) => {
+                if (prompt || blocks.has(cid)) return blocks.get(cid);
+                throw new DOMException('not here', 'NotFoundError');
+            };
+            const later = (call) => async (...given) => {
+                await new Promise((resolve) => setTimeout(resolve));
+                return call(...given);
+            };
+            if (prompt) return { name: 'prompt', get, put };
+            return { name: 'later', kind: 'map', get: later(get), put: later(put), probe: later(() => {}) };
+        }",
+    );
+    make.call2(&JsValue::UNDEFINED, blocks, &prompt.into()).unwrap()
 }
 
 /// Objects of JavaScript over a map, as remotes: one that answers at once and says `undefined` of what it does not have, and
@@ -159,28 +165,34 @@ async fn two_openers_see_each_other() {
     assert_eq!(third.usage().await.unwrap(), usage);
 }
 
-#[wasm_bindgen(inline_js = "
-    export const pause = () => new Promise((resolve) => setTimeout(resolve, 5));
-    export const withoutLocks = (without) => {
-        if (without) Object.defineProperty(navigator, 'locks', { value: undefined, configurable: true });
-        else delete navigator.locks;
-    };
-    const { request } = LockManager.prototype;
-    export const slowShares = (slow) => {
-        LockManager.prototype.request = !slow ? request : async function (name, options, held) {
-            if (options.mode === 'shared') await new Promise((resolve) => setTimeout(resolve, 40));
-            return request.call(this, name, options, held);
-        };
-    };
-")]
-extern "C" {
-    async fn pause();
+async fn pause() {
+    let paused = function("() => new Promise((resolve) => setTimeout(resolve, 5))").call0(&JsValue::UNDEFINED).unwrap();
+    JsFuture::from(Promise::from(paused)).await.unwrap();
+}
 
-    #[wasm_bindgen(js_name = withoutLocks)]
-    fn without_locks(without: bool);
+/// As on a page that has no Web Locks.
+fn without_locks(without: bool) {
+    let change = function(
+        "(without) => {
+            if (without) Object.defineProperty(navigator, 'locks', { value: undefined, configurable: true });
+            else delete navigator.locks;
+        }",
+    );
+    change.call1(&JsValue::UNDEFINED, &without.into()).unwrap();
+}
 
-    #[wasm_bindgen(js_name = slowShares)]
-    fn slow_shares(slow: bool);
+/// Makes shares of a lock slow to get.
+fn slow_shares(slow: bool) {
+    let change = function(
+        "(slow) => {
+            const request = (globalThis.quickRequest ??= LockManager.prototype.request);
+            LockManager.prototype.request = !slow ? request : async function (name, options, held) {
+                if (options.mode === 'shared') await new Promise((resolve) => setTimeout(resolve, 40));
+                return request.call(this, name, options, held);
+            };
+        }",
+    );
+    change.call1(&JsValue::UNDEFINED, &slow.into()).unwrap();
 }
 
 /// The right to drop blocks, which others are about to give back.
