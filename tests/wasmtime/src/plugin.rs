@@ -346,12 +346,12 @@ impl Plugin {
     }
 
     /// A collection to its end.
-    pub fn collect_all(&mut self, dry_run: bool) -> CollectionReport {
-        let collection = self.collect(dry_run).expect("it begins");
-        while self.collection_step(collection).expect("it goes on").is_some() {}
+    pub fn collect_all(&mut self, dry_run: bool) -> Result<CollectionReport, Error> {
+        let collection = self.collect(dry_run)?;
+        while self.collection_step(collection)?.is_some() {}
         let report = self.local.ipfs_kit_storage_storage().collection().call_report(&mut self.store, collection);
         self.release(collection);
-        report.expect(TRAP)
+        Ok(report.expect(TRAP))
     }
 
     /// A step of a collection.

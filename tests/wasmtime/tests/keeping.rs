@@ -65,7 +65,7 @@ fn a_collection_goes_on_by_steps_beside_other_calls_and_gives_room_back() {
     let data = random_bytes(1, 3 * MIB);
     let cid = plugin.store(&data, &pinned()).unwrap().cid;
     let before = (plugin.backend_status().unwrap().blocks, on_disk(&folder));
-    let dry = plugin.collect_all(true);
+    let dry = plugin.collect_all(true).unwrap();
     assert!(dry.dry_run && dry.freed_blocks >= 8, "{dry:?}");
     assert_eq!((plugin.backend_status().unwrap().blocks, on_disk(&folder)), before);
 

@@ -53,7 +53,7 @@ fn import(mut plugin: Plugin, seed: u64, first: u64) -> Result<(), Error> {
         }
         // What a killed one had written ahead goes, and segments are compacted: that is interrupted as well.
         if number.is_multiple_of(4) {
-            plugin.collect_all(false);
+            plugin.collect_all(false)?;
         }
     }
     Ok(())
