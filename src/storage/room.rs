@@ -17,7 +17,7 @@ use super::{
     sweep,
 };
 use crate::{
-    block::{self, Cid, Key},
+    block::{self, Cid},
     error::{Error, Result},
     policy::{Pass, Policy, Replacement},
     tier::{Commit, Durability, PinKind, StoredRoot},
@@ -243,13 +243,7 @@ impl Shared {
         if held + commit.bytes() <= high {
             return Ok(());
         }
-        let (keys, sizes): (Vec<Key>, Vec<u64>) = commit
-            .blocks
-            .iter()
-            .filter_map(|block| Some((block::key(block.cid())?, block.bytes().len() as u64)))
-            .unzip();
-        let present = self.tier.has(&keys).await?;
-        let needed: u64 = sizes.iter().zip(present).filter(|(_, held)| !held).map(|(size, _)| size).sum();
+        let needed = commit.lacking(self.tier.as_ref()).await?;
         if needed == 0 || held + needed <= high {
             return Ok(());
         }

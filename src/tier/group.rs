@@ -18,7 +18,7 @@ use super::{
     Commit, Committed, Compacted, Durability, Guard, Held, Pin, Recovery, Room, StoredRoot, Tier, Usage, turn::Turn,
 };
 use crate::{
-    block::{self, Cid, Key},
+    block::{Cid, Key},
     error::{Error, Result},
 };
 
@@ -144,13 +144,7 @@ impl<T: Tier + ?Sized> Queue<T> {
             return Ok(());
         }
         // It may fit yet: what is held already takes no room.
-        let (keys, sizes): (Vec<Key>, Vec<u64>) = commit
-            .blocks
-            .iter()
-            .filter_map(|block| Some((block::key(block.cid())?, block.bytes().len() as u64)))
-            .unzip();
-        let present = self.tier.has(&keys).await?;
-        let needed: u64 = sizes.iter().zip(present).filter(|(_, held)| !held).map(|(size, _)| size).sum();
+        let needed = commit.lacking(self.tier.as_ref()).await?;
         if held + needed <= limit { Ok(()) } else { Err(Error::QuotaExceeded { needed, limit }) }
     }
 }

@@ -28,7 +28,7 @@ pub use root::{Root, StoredRoot};
 pub(crate) use turn::Turn;
 
 use crate::{
-    block::{Block, Cid, Key},
+    block::{self, Block, Cid, Key},
     error::Result,
 };
 
@@ -118,6 +118,14 @@ impl Commit {
     /// Bytes of its blocks.
     pub fn bytes(&self) -> u64 {
         self.blocks.iter().map(|block| block.bytes().len() as u64).sum()
+    }
+
+    /// Bytes of those of its blocks that this tier does not hold: the others take no room.
+    pub async fn lacking<T: Tier + ?Sized>(&self, tier: &T) -> Result<u64> {
+        let sized = |block: &Block| Some((block::key(block.cid())?, block.bytes().len() as u64));
+        let (keys, sizes): (Vec<Key>, Vec<u64>) = self.blocks.iter().filter_map(sized).unzip();
+        let held = tier.has(&keys).await?;
+        Ok(sizes.into_iter().zip(held).filter(|(_, held)| !held).map(|(size, _)| size).sum())
     }
 
     /// Adds another commit after this one.
