@@ -8,11 +8,12 @@ mod directory;
 mod layout;
 mod path;
 mod reader;
+mod resolve;
 
 pub use builder::{Built, FileBuilder, Leaf};
 pub use chunker::Chunker;
 pub use data::{Data, Kind};
-pub use directory::resolve;
 pub use layout::{Layout, MAX_CHUNK_BYTES, MAX_WIDTH, Profile};
 pub use path::{MAX_PATH_BYTES, MAX_PATH_NAMES, Path};
 pub use reader::{BlockSource, FileReader};
+pub use resolve::{Place, locate, resolve};
