@@ -72,10 +72,18 @@ impl Value {
     pub fn get(&self, name: &str) -> Option<&Value> {
         match self {
             Value::Map(map) => map.get(name),
-            Value::List(items) => {
-                let place: usize = name.parse().ok()?;
-                // `01` and `+1` are no other names of a place.
-                items.get(place).filter(|_| place.to_string() == name)
+            Value::List(items) => items.get(place(name)?),
+            _ => None,
+        }
+    }
+
+    /// The same, to keep.
+    pub fn take(self, name: &str) -> Option<Value> {
+        match self {
+            Value::Map(map) => map.0.into_iter().find(|(known, _)| known == name).map(|(_, value)| value),
+            Value::List(mut items) => {
+                let place = place(name).filter(|place| *place < items.len())?;
+                Some(items.swap_remove(place))
             }
             _ => None,
         }
@@ -90,4 +98,10 @@ impl Value {
             _ => {}
         }
     }
+}
+
+/// A place in a list. `01` and `+1` are no other names of one.
+fn place(name: &str) -> Option<usize> {
+    let place: usize = name.parse().ok()?;
+    (place.to_string() == name).then_some(place)
 }

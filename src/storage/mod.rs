@@ -17,6 +17,7 @@ mod relied;
 mod room;
 mod status;
 mod sweep;
+mod values;
 mod verify;
 mod walk;
 mod writer;
@@ -45,6 +46,7 @@ pub use self::{
     read::{ReadOptions, Reader},
     room::{Evicted, EvictionReason, Evictions, OnEvicted},
     status::{BackendReport, BackendState, Status},
+    values::ValueOptions,
     verify::{Check, Fault, Finding, Progress, Report, Tally, VerifyOptions},
     writer::Writer,
 };

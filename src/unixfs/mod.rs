@@ -15,5 +15,6 @@ pub use chunker::Chunker;
 pub use data::{Data, Kind};
 pub use layout::{Layout, MAX_CHUNK_BYTES, MAX_WIDTH, Profile};
 pub use path::{MAX_PATH_BYTES, MAX_PATH_NAMES, Path};
+pub(crate) use reader::one;
 pub use reader::{BlockSource, FileReader};
 pub use resolve::{Place, locate, resolve};
