@@ -9,31 +9,13 @@ use futures_executor::block_on;
 use ipfs_kit_storage::{
     Block, Cid,
     block::{self, Codec},
-    dag::{self, INTEGERS, MAX_DEPTH, Malformed, Map, Value, cbor, json, pb::Node},
+    dag::{self, INTEGERS, MAX_DEPTH, Map, Value, cbor, json},
     hash::{CpuHasher, HashFunction},
 };
 use proptest::prelude::*;
 
 fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/codecs")
-}
-
-fn decode(codec: Codec, bytes: &Bytes) -> Result<Value, Malformed> {
-    match codec {
-        Codec::Raw => Ok(Value::Bytes(bytes.clone())),
-        Codec::DagPb => Node::decode(bytes).map(Value::from),
-        Codec::DagCbor => cbor::decode(bytes),
-        Codec::DagJson => json::decode(bytes),
-    }
-}
-
-fn encode(codec: Codec, value: &Value) -> Result<Vec<u8>, Malformed> {
-    match codec {
-        Codec::Raw => unreachable!(),
-        Codec::DagPb => Node::try_from(value.clone()).map(|node| node.encode()),
-        Codec::DagCbor => cbor::encode(value),
-        Codec::DagJson => json::encode(value),
-    }
 }
 
 fn name(codec: Codec, bytes: Vec<u8>) -> Block {
@@ -67,9 +49,9 @@ fn the_fixtures_of_the_ipld_project_become_each_other() {
             })
             .collect();
         for (from, cid, bytes) in &forms {
-            let value = decode(*from, bytes).unwrap_or_else(|refused| panic!("{fixture:?} {from:?}: {refused}"));
+            let value = dag::decode(*from, bytes).unwrap_or_else(|refused| panic!("{fixture:?} {from:?}: {refused}"));
             for (to, expected, canonical) in &forms {
-                let written = encode(*to, &value).unwrap();
+                let written = dag::encode(*to, &value).unwrap();
                 assert_eq!(written, *canonical, "{fixture:?} from {from:?} to {to:?}");
                 assert_eq!(name(*to, written).cid(), expected, "{fixture:?}");
             }
@@ -102,11 +84,11 @@ fn the_negative_fixtures_are_refused() {
                 let text = fs::read_to_string(file.unwrap().path()).unwrap();
                 for case in serde_json::from_str::<serde_json::Value>(&text).unwrap().as_array().unwrap() {
                     if let Some(bytes) = case.get("hex") {
-                        decode(codec, &hex(bytes.as_str().unwrap())).expect_err(&case.to_string());
+                        dag::decode(codec, &hex(bytes.as_str().unwrap())).expect_err(&case.to_string());
                         decoded += 1;
                     } else {
                         let value = json::decode(case["dag-json"].to_string().as_bytes()).unwrap();
-                        encode(codec, &value).expect_err(&case.to_string());
+                        dag::encode(codec, &value).expect_err(&case.to_string());
                         encoded += 1;
                     }
                 }

@@ -6,6 +6,8 @@ pub mod pb;
 pub(crate) mod protobuf;
 mod value;
 
+use bytes::Bytes;
+
 pub use self::{
     protobuf::Malformed,
     value::{INTEGERS, MAX_DEPTH, Map, Value},
@@ -35,14 +37,28 @@ pub fn links(block: &Block) -> Result<Vec<Cid>> {
 
 /// What a block says, whatever its codec.
 pub fn value(block: &Block) -> Result<Value> {
-    let bytes = block.bytes();
-    let value = match Codec::of(block.cid())? {
+    decode(Codec::of(block.cid())?, block.bytes()).map_err(|malformed| unsupported(block, &malformed))
+}
+
+/// Reads a value.
+pub fn decode(codec: Codec, bytes: &Bytes) -> Result<Value, Malformed> {
+    match codec {
         Codec::Raw => Ok(Value::Bytes(bytes.clone())),
         Codec::DagPb => pb::Node::decode(bytes).map(Value::from),
         Codec::DagCbor => cbor::decode(bytes),
         Codec::DagJson => json::decode(bytes),
-    };
-    value.map_err(|malformed| unsupported(block, &malformed))
+    }
+}
+
+/// Writes a value, if it is one that the codec has: raw has bytes alone, dag-pb its nodes.
+pub fn encode(codec: Codec, value: &Value) -> Result<Vec<u8>, Malformed> {
+    match (codec, value) {
+        (Codec::Raw, Value::Bytes(bytes)) => Ok(bytes.to_vec()),
+        (Codec::Raw, _) => Err(Malformed("a raw block is bytes, and no other value")),
+        (Codec::DagPb, _) => pb::Node::try_from(value.clone()).map(|node| node.encode()),
+        (Codec::DagCbor, _) => cbor::encode(value),
+        (Codec::DagJson, _) => json::encode(value),
+    }
 }
 
 /// Verified bytes that are not what their codec has: nothing is damaged here, they were made like that.

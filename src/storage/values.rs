@@ -3,13 +3,12 @@
 //! A value that was put is a stored root. What it links to may be here or not: what is here stays as long as the value does,
 //! and what is not holds nothing up. A pin has all of it fetched, and then all of it is needed.
 
-use bytes::Bytes;
 use cid::Version;
 
 use super::{PinOptions, Storage, StoreOptions, room::Hold, sweep};
 use crate::{
     block::{Block, Cid, Codec, MAX_BLOCK_BYTES},
-    dag::{self, Value, cbor, json},
+    dag::{self, Value},
     error::{Error, Result},
     hash::HashFunction,
     tier::{Commit, Pin, Root, StoredRoot},
@@ -47,15 +46,11 @@ impl Storage {
     pub async fn put_value(&self, value: &Value, options: ValueOptions) -> Result<StoredRoot> {
         let ValueOptions { codec, hash, filename, pin, offline } = options;
         let filename = StoreOptions { filename, ..StoreOptions::default() }.check()?.filename;
-        let written = match codec {
-            Codec::DagCbor => cbor::encode(value),
-            Codec::DagJson => json::encode(value),
-            Codec::Raw | Codec::DagPb => {
-                let problem = "a value is put as dag-cbor or dag-json; bytes are stored as a file";
-                return Err(Error::InvalidArgument(problem.into()));
-            }
-        };
-        let written = Bytes::from(written.map_err(|malformed| Error::InvalidArgument(malformed.to_string()))?);
+        if !matches!(codec, Codec::DagCbor | Codec::DagJson) {
+            let problem = "a value is put as dag-cbor or dag-json; bytes are stored as a file";
+            return Err(Error::InvalidArgument(problem.into()));
+        }
+        let written = dag::encode(codec, value).map_err(|malformed| Error::InvalidArgument(malformed.to_string()))?;
         if written.len() > MAX_BLOCK_BYTES {
             return Err(Error::InvalidArgument(format!(
                 "a value of {} bytes; one block has {MAX_BLOCK_BYTES} at most: put parts of it as values of their own, or \
@@ -67,7 +62,7 @@ impl Storage {
         value.links(&mut links);
         let shared = &self.shared;
         let (size, modified, durability) = (written.len() as u64, shared.clock.now(), shared.options.durability);
-        let block = Block::make(shared.hasher.as_ref(), Version::V1, codec, hash, vec![written]).await?.pop();
+        let block = Block::make(shared.hasher.as_ref(), Version::V1, codec, hash, vec![written.into()]).await?.pop();
         let block = block.ok_or_else(|| Error::Io("the hasher returned no digest".into()))?;
         let cid = *block.cid();
         let root = Root { cid, filename, size, modified, profile: None };
