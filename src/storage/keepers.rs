@@ -1,10 +1,10 @@
 //! Who keeps blocks: pins, and stored roots.
 
-use super::{MAX_PAGE, Shared, walk::Walked};
+use super::{MAX_PAGE, Shared, values::is_value, walk::Walked};
 use crate::{
     block::Cid,
     error::Result,
-    tier::{Pin, PinKind, StoredRoot},
+    tier::{Pin, PinKind},
 };
 
 /// One of them.
@@ -18,29 +18,52 @@ pub struct Keeper {
     pub pending: bool,
     /// Whether it is a pin, and not only a stored root.
     pub pinned: bool,
+    /// Whether what is below it may never have been here: a stored value may link to anything, and keeps of that what is here.
+    pub loose: bool,
 }
 
 impl Keeper {
     /// A pin.
     pub fn of(pin: &Pin) -> Self {
-        Keeper { cid: pin.cid, recursive: pin.kind == PinKind::Recursive, pending: pin.pending, pinned: true }
+        Keeper {
+            cid: pin.cid,
+            recursive: pin.kind == PinKind::Recursive,
+            pending: pin.pending,
+            pinned: true,
+            loose: false,
+        }
+    }
+
+    /// A stored root.
+    fn stored(cid: Cid) -> Self {
+        let loose = is_value(&cid);
+        Keeper { cid, recursive: true, pending: false, pinned: false, loose }
     }
 
     /// Whether all that it needs is known by such a walk: what is still to come of a pin is not needed yet.
     pub fn knows(&self, walked: Walked) -> bool {
         match walked {
             Walked::Whole => true,
+            Walked::Below => self.pending || self.loose,
             Walked::Missing => self.pending,
             Walked::Unreadable => false,
         }
     }
+
+    /// Whether it lacks something when this block, which it reaches, is not held.
+    pub fn needs(&self, cid: &Cid) -> bool {
+        !self.pending && (!self.loose || *cid == self.cid)
+    }
 }
 
-/// All of them, by pages: pins, then stored roots, pinned or not, then pins that are pending.
+/// All of them, by pages: pins, then stored roots, pinned or not, then stored values, then pins that are pending. Those that
+/// need not be whole come last: a walk that has been below a node once does not tell again what is missing there.
 #[derive(Default)]
 pub struct Keepers {
     stage: Stage,
     after: Option<Cid>,
+    /// There are stored values.
+    loose: bool,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +71,7 @@ enum Stage {
     #[default]
     Pins,
     Roots,
+    Loose,
     Pending,
     Ended,
 }
@@ -57,13 +81,14 @@ impl Keepers {
     pub async fn next_page(&mut self, shared: &Shared) -> Result<Vec<Keeper>> {
         while self.stage != Stage::Ended {
             let (last, page) = match self.stage {
-                Stage::Roots => self.roots(shared).await?,
+                Stage::Roots | Stage::Loose => self.roots(shared).await?,
                 _ => self.pins(shared).await?,
             };
             if last.is_none() {
                 self.stage = match self.stage {
                     Stage::Pins => Stage::Roots,
-                    Stage::Roots => Stage::Pending,
+                    Stage::Roots if self.loose => Stage::Loose,
+                    Stage::Roots | Stage::Loose => Stage::Pending,
                     Stage::Pending | Stage::Ended => Stage::Ended,
                 };
             }
@@ -75,13 +100,14 @@ impl Keepers {
         Ok(Vec::new())
     }
 
-    async fn roots(&self, shared: &Shared) -> Result<(Option<Cid>, Vec<Keeper>)> {
+    async fn roots(&mut self, shared: &Shared) -> Result<(Option<Cid>, Vec<Keeper>)> {
         let page = shared.tier.roots(self.after.as_ref(), MAX_PAGE).await?;
         let last = page.last().map(|last| last.root.cid);
         // Pinned ones as well: one may have been pinned since the pins were listed.
-        let keeper =
-            |stored: StoredRoot| Keeper { cid: stored.root.cid, recursive: true, pending: false, pinned: false };
-        Ok((last, page.into_iter().map(keeper).collect()))
+        let mut keepers: Vec<Keeper> = page.iter().map(|stored| Keeper::stored(stored.root.cid)).collect();
+        self.loose |= keepers.iter().any(|keeper| keeper.loose);
+        keepers.retain(|keeper| keeper.loose == (self.stage == Stage::Loose));
+        Ok((last, keepers))
     }
 
     async fn pins(&self, shared: &Shared) -> Result<(Option<Cid>, Vec<Keeper>)> {
