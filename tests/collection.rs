@@ -295,7 +295,7 @@ async fn history(seed: u64) {
     // Several pages of garbage, and of what stays.
     let source = noise(seed, 400_000);
     storage.store(source[..250_000].to_vec(), options()).await.unwrap();
-    let first = storage.list_files("/", None, 1).await.unwrap().files[0].root.cid;
+    let first = storage.roots(None, 1).await.unwrap().files[0].root.cid;
     let kept = storage.store(noise(1000 + seed, 100_000), options()).await.unwrap().root.cid;
     storage.put_blocks(some(seed, 9000, 30).await).await.unwrap();
     if dice(2) == 0 {

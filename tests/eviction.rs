@@ -68,7 +68,7 @@ async fn store(storage: &Storage, seed: u64) -> Cid {
 async fn held(storage: &Storage, cids: &[Cid]) -> Vec<bool> {
     let mut held = Vec::new();
     for cid in cids {
-        held.push(storage.stat(cid).await.is_ok());
+        held.push(storage.root(cid).await.is_ok());
     }
     held
 }
@@ -181,12 +181,12 @@ fn a_root_that_is_being_read_is_not_evicted() {
         for seed in 4..10 {
             store(&storage, seed).await;
         }
-        assert!(storage.stat(&files[0]).await.is_ok());
+        assert!(storage.root(&files[0]).await.is_ok());
         drop(reader);
         for seed in 10..14 {
             store(&storage, seed).await;
         }
-        assert!(storage.stat(&files[0]).await.is_err());
+        assert!(storage.root(&files[0]).await.is_err());
     });
 }
 
@@ -248,7 +248,7 @@ fn a_full_medium_is_met_by_evicting_and_trying_once_more() {
         // Many at once share the room that is made.
         let files = (4..8).map(|seed| (Bytes::from(noise(seed, FILE / 10)), StoreOptions::default())).collect();
         storage.store_many(files).await.unwrap();
-        for stored in storage.list_files("/", None, 10).await.unwrap().files {
+        for stored in storage.roots(None, 10).await.unwrap().files {
             storage.pin(&stored.root.cid, PinOptions::default()).await.unwrap();
         }
         let refused = storage.store(noise(9, FILE), StoreOptions::default()).await;
@@ -361,7 +361,7 @@ async fn history(seed: u64, policy: Policy) {
         assert!(usage.bytes <= limit, "{}: {} bytes", context(), usage.bytes);
     }
     for (cid, (data, pinned)) in &known {
-        match storage.stat(cid).await {
+        match storage.root(cid).await {
             Ok(stored) => {
                 assert_eq!(stored.pinned, *pinned, "seed {seed}, {cid}");
                 assert!(storage.retrieve(cid).await.unwrap() == *data, "seed {seed}, {cid}");
@@ -371,7 +371,7 @@ async fn history(seed: u64, policy: Policy) {
     }
     // Nothing is left of what is gone.
     storage.collect(CollectOptions::default()).await.unwrap();
-    for stored in storage.list_files("/", None, 1000).await.unwrap().files {
+    for stored in storage.roots(None, 1000).await.unwrap().files {
         storage.unpin(&stored.root.cid).await.unwrap();
         storage.delete(&stored.root.cid, false).await.unwrap();
     }

@@ -102,7 +102,7 @@ fn each_file_gets_its_cid_and_keeps_its_name_and_its_pin() {
         {
             let root = stored(key).root;
             assert_eq!(storage.retrieve(&root.cid).await.unwrap(), data);
-            assert_eq!(storage.stat(&root.cid).await.unwrap(), stored(key));
+            assert_eq!(storage.root(&root.cid).await.unwrap(), stored(key));
         }
         assert_eq!(stored(&pinned).root.cid.codec(), Codec::DagPb.code());
         // Again: the same map, and nothing in the folder has changed.
@@ -111,13 +111,13 @@ fn each_file_gets_its_cid_and_keeps_its_name_and_its_pin() {
             all.iter().map(|one| (one.key.clone(), one.stored.as_ref().unwrap().root.cid)).collect()
         };
         assert_eq!(map(&again), map(&all));
-        assert_eq!(storage.list_files("/", None, 100).await.unwrap().files.len(), 4);
+        assert_eq!(storage.roots(None, 100).await.unwrap().files.len(), 4);
         let after: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(after, before);
         // A pin that was given meanwhile is not taken away.
         storage.pin(&stored(&named).root.cid, Default::default()).await.unwrap();
         import(&storage, folder.path()).await;
-        assert!(storage.stat(&stored(&named).root.cid).await.unwrap().pinned);
+        assert!(storage.root(&stored(&named).root.cid).await.unwrap().pinned);
     });
 }
 
@@ -165,7 +165,7 @@ fn what_is_wrong_with_one_is_said_and_concerns_no_other() {
         assert!(matches!(&of(&all, &orphan).stored, Err(Error::Corrupt { detail, .. }) if detail.contains(&orphan)));
         assert!(matches!(of(&all, &unreadable).stored, Err(Error::Io(_))), "{:?}", of(&all, &unreadable));
         assert!(of(&all, &good).stored.as_ref().unwrap().pinned);
-        assert_eq!(storage.list_files("/", None, 100).await.unwrap().files.len(), 8);
+        assert_eq!(storage.roots(None, 100).await.unwrap().files.len(), 8);
     });
 }
 
@@ -199,8 +199,8 @@ fn an_import_that_is_broken_off_goes_on_from_what_it_had_acknowledged() {
         }
         drop(import_some);
         let storage = open().await;
-        assert_eq!(storage.list_files("/", None, 100).await.unwrap().files.len(), 4);
+        assert_eq!(storage.roots(None, 100).await.unwrap().files.len(), 4);
         assert_eq!(import(&storage, old.path()).await.len(), 10);
-        assert_eq!(storage.list_files("/", None, 100).await.unwrap().files.len(), 10);
+        assert_eq!(storage.roots(None, 100).await.unwrap().files.len(), 10);
     });
 }

@@ -37,7 +37,7 @@ fn pins_without_names_are_pins_still() {
         let folder = copy("bare-pins");
         for opening in 0..2 {
             let storage = open(&folder).await;
-            let files = storage.list_files("/", None, 10).await.unwrap().files;
+            let files = storage.roots(None, 10).await.unwrap().files;
             let listed: Vec<(Option<&str>, bool)> =
                 files.iter().map(|stored| (stored.root.filename.as_deref(), stored.pinned)).collect();
             let last = opening == 1;

@@ -84,9 +84,9 @@ fn a_path_and_its_file_come_with_one_request() {
         assert_eq!(world.requests()[0], format!("http://gateway-0.test/ipfs/{root}/a.txt{query}"));
         // What it leads to is a stored file, the directory is none.
         let reader = world.storage.reader(path(&root, "a.txt"), ReadOptions::default()).await.unwrap();
-        let stored = world.storage.stat(reader.cid()).await.unwrap();
+        let stored = world.storage.root(reader.cid()).await.unwrap();
         assert_eq!((stored.root.size, stored.pinned), (11, false));
-        assert!(matches!(world.storage.stat(&root).await, Err(Error::NotFound(cid)) if cid == root));
+        assert!(matches!(world.storage.root(&root).await, Err(Error::NotFound(cid)) if cid == root));
         world.time.online.set(false);
         for text in [format!("/ipfs/{root}/c.dat"), format!("ipfs://{root}//c%2Edat")] {
             let path: Path = text.parse().unwrap();
@@ -102,7 +102,7 @@ fn directories_and_a_large_file_come_with_one_request() {
         let (world, root, file) = nested(1, &data).await;
         assert_eq!(world.storage.retrieve(&path(&root, "sub/file")).await.unwrap(), data);
         assert_eq!(world.requests().len(), 1, "{:?}", world.requests());
-        assert_eq!(world.storage.stat(&file).await.unwrap().root.size, 6_000_000);
+        assert_eq!(world.storage.root(&file).await.unwrap().root.size, 6_000_000);
         // Two directories, and what the file is made of.
         let file_blocks = world.origins[0].dag(file).await.unwrap().len() as u64;
         assert_eq!(held(&world).await, 2 + file_blocks);
@@ -154,7 +154,7 @@ fn a_range_by_path_brings_only_what_holds_it() {
         assert_eq!(world.requests().len(), 1, "{:?}", world.requests());
         assert!(world.requests()[0].contains("/sub/file?format=car&dag-scope=entity&entity-bytes=505000:507999&"));
         assert!(held(&world).await < 8);
-        assert!(world.storage.stat(&file).await.is_err(), "a part of a file is no stored file");
+        assert!(world.storage.root(&file).await.is_err(), "a part of a file is no stored file");
         // The next range goes on in the same file, along what is held.
         let mut reader = world.storage.reader(&path, ReadOptions::range(700_000, Some(100_000))).await.unwrap();
         while reader.next().await.unwrap().is_some() {}

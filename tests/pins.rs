@@ -39,7 +39,7 @@ fn a_pin_says_who_it_is_for_and_until_when() {
         // Its time is over.
         world.time.now.set(world.time.now.get() + 1_000);
         assert!(storage.pins(None, 10).await.unwrap().pins.is_empty());
-        assert!(!storage.stat(&cid).await.unwrap().pinned);
+        assert!(!storage.root(&cid).await.unwrap().pinned);
         storage.delete(&cid, false).await.unwrap();
         let past = PinOptions { expires: Some(1), ..PinOptions::default() };
         world.time.now.set(10);
@@ -98,7 +98,7 @@ fn what_a_pin_has_got_so_far_is_kept_and_it_goes_on_from_there() {
         let pin = storage.pin(&cid, named).await.unwrap();
         assert!(!pin.pending);
         assert_eq!(storage.pins(None, 10).await.unwrap().pins, [pin]);
-        assert!(storage.stat(&cid).await.unwrap().pinned);
+        assert!(storage.root(&cid).await.unwrap().pinned);
     });
 }
 

@@ -33,7 +33,7 @@ fn a_file_comes_with_one_request_and_is_kept() {
         assert_eq!(world.requests().len(), 1, "{:?}", world.requests());
         assert!(world.requests()[0].contains("car-version=1&car-order=dfs&car-dups=n"));
         world.holds_only(&cid).await;
-        let stored = world.storage.stat(&cid).await.unwrap();
+        let stored = world.storage.root(&cid).await.unwrap();
         assert_eq!((stored.root.size, stored.pinned, stored.root.filename), (1_000_000, false, None));
         // From now on it is here.
         world.time.online.set(false);
@@ -59,7 +59,7 @@ fn a_range_brings_only_what_holds_it() {
         assert_eq!(world.requests().len(), 1, "{:?}", world.requests());
         assert!(world.requests()[0].contains("entity-bytes=505000:507999"));
         assert!(world.tier.usage().await.unwrap().blocks < 6);
-        assert!(world.storage.stat(&cid).await.is_err(), "a part of a file is no stored file");
+        assert!(world.storage.root(&cid).await.is_err(), "a part of a file is no stored file");
     });
 }
 
@@ -96,7 +96,7 @@ fn pinning_fetches_all_of_it() {
         let world = world(1, OpenOptions::default());
         let cid = world.everywhere(&noise(4, 400_000), small()).await;
         world.storage.pin(&cid, PinOptions::default()).await.unwrap();
-        assert!(world.storage.stat(&cid).await.unwrap().pinned);
+        assert!(world.storage.root(&cid).await.unwrap().pinned);
         assert_eq!(world.requests().len(), 1, "{:?}", world.requests());
         world.time.online.set(false);
         assert_eq!(world.storage.retrieve(&cid).await.unwrap(), noise(4, 400_000));

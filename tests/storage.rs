@@ -54,7 +54,7 @@ fn delete_drops_what_only_that_file_used() {
         let two = storage.store(longer.clone(), small_chunks()).await.unwrap().root.cid;
         storage.delete(&one, false).await.unwrap();
         assert_eq!(storage.retrieve(&two).await.unwrap(), longer, "a shared block is gone");
-        assert!(matches!(storage.stat(&one).await, Err(Error::NotFound(path)) if path == one));
+        assert!(matches!(storage.root(&one).await, Err(Error::NotFound(path)) if path == one));
         storage.delete(&two, false).await.unwrap();
         assert_eq!(blocks(&storage).await, 0);
         assert!(alone > 10);
@@ -119,7 +119,7 @@ fn delete_spares_what_a_damaged_file_may_share() {
         let before = blocks(&storage).await;
         tier.damage(&block::key(&two).unwrap(), "damaged".into());
         storage.delete(&one, false).await.unwrap();
-        assert!(matches!(storage.stat(&one).await, Err(Error::NotFound(_))));
+        assert!(matches!(storage.root(&one).await, Err(Error::NotFound(_))));
         // The damaged root was set aside; all else is there still.
         assert_eq!(blocks(&storage).await, before - 1);
     });
@@ -151,7 +151,7 @@ fn a_held_block_can_be_pinned_as_a_root_of_its_own() {
         assert!(storage.exists(&leaf).await.unwrap(), "it is a leaf of the other file");
         storage.pin(&leaf, PinOptions::default()).await.unwrap();
         storage.delete(&cid, false).await.unwrap();
-        assert_eq!(storage.stat(&leaf).await.unwrap().root.size, 1 << 20);
+        assert_eq!(storage.root(&leaf).await.unwrap().root.size, 1 << 20);
         assert_eq!(blocks(&storage).await, 1);
     });
 }
@@ -460,7 +460,7 @@ fn what_is_deleted_while_it_is_read_is_not_pinned_in_parts() {
         let mut reader = storage.reader(&stored, ReadOptions { pin: true, ..ReadOptions::default() }).await.unwrap();
         storage.delete(&stored, false).await.unwrap();
         while let Ok(Some(_)) = reader.next().await {}
-        assert!(storage.stat(&stored).await.is_err());
+        assert!(storage.root(&stored).await.is_err());
         // Nothing stands in the way of later sweeps.
         let other = storage.store(noise(32, 5000), StoreOptions::default()).await.unwrap().root.cid;
         storage.delete(&other, false).await.unwrap();
@@ -513,6 +513,6 @@ fn a_caller_that_stands_still_holds_nobody_up() {
         }
         woken(storage.pin(&three, PinOptions::default())).expect("woken").unwrap();
         woken(storage.unpin(&three)).expect("woken").unwrap();
-        assert!(woken(storage.stat(&one)).unwrap().is_err(), "it is deleted");
+        assert!(woken(storage.root(&one)).unwrap().is_err(), "it is deleted");
     }
 }

@@ -73,8 +73,8 @@ fn a_value_is_put_and_got_whole_or_in_part() {
         assert_eq!(cid.codec(), Codec::DagCbor.code());
         assert_eq!(stored.root.filename.as_deref(), Some("config"));
         assert_eq!(stored.root.size, storage.get_block(&cid, true).await.unwrap().len() as u64);
-        assert_eq!(storage.stat(&cid).await.unwrap(), stored);
-        assert_eq!(storage.list_files("/", None, 10).await.unwrap().files, [stored]);
+        assert_eq!(storage.root(&cid).await.unwrap(), stored);
+        assert_eq!(storage.roots(None, 10).await.unwrap().files, [stored]);
         assert_eq!(get(&storage, &cid.to_string()).await.unwrap(), value(text));
         assert_eq!(get(&storage, &format!("{cid}/list/1")).await.unwrap(), Value::Integer(-2));
         assert_eq!(get(&storage, &format!("{cid}/bytes")).await.unwrap(), Value::Bytes(Bytes::from_static(&[1, 2, 3])));
@@ -232,7 +232,7 @@ fn what_is_not_here_is_fetched_along_the_path_and_no_more() {
         assert_eq!(world.requests().len(), 1, "{:?}", world.requests());
         assert_eq!(blocks(&world.storage).await, 2);
         // No root: a collection takes them.
-        assert!(world.storage.list_files("/", None, 10).await.unwrap().files.is_empty());
+        assert!(world.storage.roots(None, 10).await.unwrap().files.is_empty());
         assert_eq!(world.storage.collect(COLLECT).await.unwrap().freed_blocks, 2);
         // Of a file its root block is the value; its bytes are read as ever.
         let node = get(&world.storage, &format!("{root}/a/inner/file")).await.unwrap();
@@ -276,7 +276,7 @@ fn a_pinned_value_has_all_below_it_fetched() {
         assert_eq!(pin.size.unwrap().0, 2 + 6);
         world.holds_only(&root).await;
         assert_eq!(
-            storage.stat(&root).await.unwrap().root.size,
+            storage.root(&root).await.unwrap().root.size,
             storage.get_block(&root, true).await.unwrap().len() as u64
         );
         storage.delete(&root, true).await.unwrap();

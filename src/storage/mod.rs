@@ -11,6 +11,7 @@ mod gate;
 mod intake;
 mod keepers;
 mod legacy;
+mod listing;
 mod options;
 mod pins;
 mod push;
@@ -43,6 +44,7 @@ pub use self::{
     collect::{CollectOptions, CollectPhase, CollectProgress, CollectReport, Collection},
     fetch::{Fetched, OnFetched},
     legacy::{Imported, LegacyImport},
+    listing::{FileInfo, FilePage, RootPage},
     options::{CacheConfig, OpenOptions, PinOptions, StoreOptions, Verification},
     pins::PinPage,
     push::{OnPushed, PushOptions, Pushed},
@@ -66,15 +68,6 @@ use crate::{
 
 /// Largest page of a listing.
 pub const MAX_PAGE: usize = 10_000;
-
-/// A part of a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// In the order of the CIDs' text.
-    pub files: Vec<StoredRoot>,
-    /// After which the next page begins; none on the last one.
-    pub next: Option<Cid>,
-}
 
 /// A store. Clones share it.
 #[derive(Clone)]
@@ -218,27 +211,6 @@ impl Storage {
     /// [`Error::Unsupported`].
     pub async fn reader(&self, path: impl Into<Path>, options: ReadOptions) -> Result<Reader> {
         Reader::new(self.shared.clone(), path.into(), options).await
-    }
-
-    /// What is known of a stored root.
-    pub async fn stat(&self, cid: &Cid) -> Result<StoredRoot> {
-        self.shared.tier.root(cid).await?.ok_or(Error::NotFound(cid.into()))
-    }
-
-    /// At most `limit` stored roots in the order of their CIDs' text, after `after`.
-    pub async fn list_files(&self, path: &str, after: Option<&Cid>, limit: usize) -> Result<Page> {
-        if path != "/" {
-            return Err(Error::Unsupported(format!("listing {path:?}: the stored roots are listed at \"/\"")));
-        }
-        if !(1..=MAX_PAGE).contains(&limit) {
-            return Err(Error::InvalidArgument(format!("a page of {limit}; allowed are 1 to {MAX_PAGE}")));
-        }
-        // One more tells whether there is a next page.
-        let mut files = self.shared.tier.roots(after, limit + 1).await?;
-        let more = files.len() > limit;
-        files.truncate(limit);
-        let next = files.last().filter(|_| more).map(|last| last.root.cid);
-        Ok(Page { files, next })
     }
 
     /// Whether the root, or the block, with this CID is held locally.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{
-    MAX_PAGE, PinOptions, ReadOptions, Shared, Storage,
+    MAX_PAGE, PinOptions, Shared, Storage,
     count::count,
     fetch::{Session, Source},
     sweep,
@@ -14,7 +14,7 @@ use crate::{
     block::Cid,
     error::{Error, OfflineReason, Result},
     tier::{Commit, Durability, Pin, PinKind, Root},
-    unixfs::BlockSource,
+    unixfs::{BlockSource, Inspected, inspect, one},
 };
 
 /// A part of a list of pins.
@@ -75,12 +75,12 @@ impl Storage {
             if !stored || is_value(&pin.cid) {
                 self.complete(pin, options).await?;
             }
-            let adopted = if stored { None } else { Some(self.adopt(pin, options).await?) };
+            let adopted = if stored { None } else { Some(self.adopt(&pin.cid).await?) };
             shared.measure(pin).await?;
             let (storage, pin) = (self.clone(), pin.clone());
             let set = async move {
                 if stored {
-                    storage.stat(&pin.cid).await?;
+                    storage.root(&pin.cid).await?;
                 }
                 storage.shared.set_pin(pin, adopted).await
             };
@@ -109,18 +109,12 @@ impl Storage {
     }
 
     /// A root for a DAG that has none, and is all here.
-    async fn adopt(&self, pin: &Pin, options: &PinOptions) -> Result<Root> {
-        let (shared, cid) = (&self.shared, &pin.cid);
-        let root = ReadOptions { offline: options.offline, ..ReadOptions::range(0, Some(0)) };
-        let size = match is_value(cid) {
-            true => shared.blocks.blocks(&[*cid]).await?.iter().map(|block| block.bytes().len() as u64).sum(),
-            false => match self.reader(cid, root).await {
-                Ok(reader) => reader.size(),
-                Err(Error::Unsupported(_)) => 0,
-                Err(error) => return Err(error),
-            },
-        };
-        Ok(Root { cid: *cid, filename: None, size, modified: shared.clock.now(), profile: None })
+    async fn adopt(&self, cid: &Cid) -> Result<Root> {
+        let shared = &self.shared;
+        let block = one(shared.blocks.blocks(&[*cid]).await?, cid)?;
+        let Inspected { kind, size, .. } = inspect(&block)?;
+        let modified = shared.clock.now();
+        Ok(Root { cid: *cid, filename: None, size, modified, profile: None, kind: Some(kind) })
     }
 
     /// Takes a pin away; the data stays until something makes room.
@@ -187,7 +181,7 @@ impl Storage {
         let delete = async move {
             let shared = &storage.shared;
             shared.let_pins_expire().await?;
-            storage.stat(&cid).await?;
+            storage.root(&cid).await?;
             let pinned = || Error::Denied(format!("{cid} is pinned; unpin it first, or force it"));
             let unpin = match shared.tier.pin(&cid).await? {
                 Some(_) if !force => return Err(pinned()),

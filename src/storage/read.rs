@@ -15,7 +15,7 @@ use crate::{
     block::Cid,
     error::{Error, Result},
     tier::{Commit, Pin, Root},
-    unixfs::{self, FileReader, Path},
+    unixfs::{self, EntryKind, FileReader, Path},
 };
 
 /// What to read, and how.
@@ -127,7 +127,14 @@ impl Reader {
         let (shared, cid, pin, size) = (self.shared.clone(), self.cid, self.pin, self.size());
         let settle = async move {
             let stored = shared.tier.root(&cid).await?;
-            let root = Root { cid, filename: None, size, modified: shared.clock.now(), profile: None };
+            let root = Root {
+                cid,
+                filename: None,
+                size,
+                modified: shared.clock.now(),
+                profile: None,
+                kind: Some(EntryKind::File),
+            };
             let pin = pin && !stored.as_ref().is_some_and(|stored| stored.pinned);
             let commit = Commit {
                 set_roots: stored.is_none().then_some(root).into_iter().collect(),

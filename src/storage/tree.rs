@@ -163,6 +163,7 @@ impl TreeWriter {
             size,
             modified: shared.clock.now(),
             profile: layout.profile(),
+            kind: Some(EntryKind::Directory),
         };
         let done = work.intake.ahead.commit(writer::commit(shared, &options, &root)).await?;
         shared.room.used(&cid);

@@ -13,7 +13,7 @@ use crate::{
     hash::HashFunction,
     tier::{Commit, Pin, Root, StoredRoot},
     unixfs::BlockSource,
-    unixfs::{Path, Place, locate, one},
+    unixfs::{EntryKind, Path, Place, locate, one},
 };
 
 /// How to put a value.
@@ -65,7 +65,7 @@ impl Storage {
         let block = Block::make(shared.hasher.as_ref(), Version::V1, codec, hash, vec![written.into()]).await?.pop();
         let block = block.ok_or_else(|| Error::Io("the hasher returned no digest".into()))?;
         let cid = *block.cid();
-        let root = Root { cid, filename, size, modified, profile: None };
+        let root = Root { cid, filename, size, modified, profile: None, kind: Some(EntryKind::Value) };
         // Until what it links to is known to be here.
         let pending = !links.is_empty();
         let with = Pin { created: modified, pending, ..Pin::recursive(cid) };

@@ -8,7 +8,7 @@ use super::{Shared, StoreOptions, intake::Intake};
 use crate::{
     error::{Error, Result},
     tier::{Commit, Pin, Root, StoredRoot},
-    unixfs::{Built, Layout, Metadata},
+    unixfs::{Built, EntryKind, Layout, Metadata},
 };
 
 /// A file being stored. Dropped before [`Writer::finish`], it stores nothing.
@@ -79,6 +79,7 @@ fn root(shared: &Shared, options: &StoreOptions, layout: Layout, built: Built) -
         size: built.size,
         modified: shared.clock.now(),
         profile: layout.profile(),
+        kind: Some(EntryKind::File),
     }
 }
 

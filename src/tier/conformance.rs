@@ -12,7 +12,7 @@ use crate::{
     block::{self, Block, Cid, Codec, Key},
     error::Result,
     hash::{CpuHasher, HashFunction},
-    unixfs::Profile,
+    unixfs::{EntryKind, Profile},
 };
 
 /// A store that can be opened again and again.
@@ -68,6 +68,7 @@ fn root(cid: &Cid, name: &str) -> Root {
         size: name.len() as u64,
         modified: 1_700_000_000_123,
         profile: Some(Profile::UnixfsV1_2025),
+        kind: Some(EntryKind::File),
     }
 }
 

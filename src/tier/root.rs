@@ -9,7 +9,7 @@ use super::{Pin, PinKind};
 use crate::{
     block::{self, Cid},
     error::{Error, Result},
-    unixfs::Profile,
+    unixfs::{EntryKind, Profile},
 };
 
 /// A stored root and its metadata.
@@ -25,6 +25,8 @@ pub struct Root {
     pub modified: u64,
     /// The profile it was stored by.
     pub profile: Option<Profile>,
+    /// What it is; none where it was stored by a version that did not say.
+    pub kind: Option<EntryKind>,
 }
 
 /// A root as a tier gives it back: with its pin, which is a record of its own, so that storing the same file again
@@ -51,6 +53,8 @@ struct Record<'a> {
     modified: u64,
     #[b(4)]
     profile: Option<&'a str>,
+    #[b(5)]
+    kind: Option<&'a str>,
 }
 
 impl Root {
@@ -62,6 +66,7 @@ impl Root {
             size: self.size,
             modified: self.modified,
             profile: self.profile.map(Profile::name),
+            kind: self.kind.map(EntryKind::name),
         };
         let mut out = Vec::with_capacity(minicbor::len(&record));
         // Writing to memory cannot fail.
@@ -81,6 +86,7 @@ impl Root {
             size: record.size,
             modified: record.modified,
             profile: record.profile.and_then(|name| Profile::from_name(name).ok()),
+            kind: record.kind.and_then(EntryKind::from_name),
         })
     }
 }

@@ -24,6 +24,13 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
+    const ALL: [EntryKind; 4] = [EntryKind::File, EntryKind::Directory, EntryKind::Symlink, EntryKind::Value];
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<EntryKind> {
+        EntryKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Its name, as in `wit/types.wit`.
     pub const fn name(self) -> &'static str {
         match self {

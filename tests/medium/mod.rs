@@ -277,7 +277,7 @@ pub fn blocks() -> Vec<Block> {
 }
 
 pub fn root(cid: &Cid, name: u64) -> Root {
-    Root { cid: *cid, filename: Some(format!("name {name}")), size: name, modified: name, profile: None }
+    Root { cid: *cid, filename: Some(format!("name {name}")), size: name, modified: name, profile: None, kind: None }
 }
 
 pub async fn held(tier: &PackTier, blocks: &[Block]) -> Model {
