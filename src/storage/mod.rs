@@ -3,6 +3,7 @@
 mod blocks;
 mod blockstore;
 mod cache;
+mod car;
 mod collect;
 mod count;
 mod fetch;
@@ -36,6 +37,7 @@ use self::{
     gate::Gate,
 };
 pub use self::{
+    car::{CarImport, CarImportOptions, CarImporter, CarRoot},
     collect::{CollectOptions, CollectPhase, CollectProgress, CollectReport, Collection},
     fetch::{Fetched, OnFetched},
     legacy::{Imported, LegacyImport},

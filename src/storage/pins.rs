@@ -100,16 +100,21 @@ impl Storage {
             }
             done => done?,
         }
-        let root = ReadOptions { offline: options.offline, ..ReadOptions::range(0, Some(0)) };
+        self.root_of(cid, options.offline).await
+    }
+
+    /// A root for a DAG that is held, or of which what its size takes may be fetched.
+    pub(super) async fn root_of(&self, cid: &Cid, offline: bool) -> Result<Root> {
+        let read = ReadOptions { offline, ..ReadOptions::range(0, Some(0)) };
         let size = match Codec::of(cid)? {
-            Codec::Raw | Codec::DagPb => match self.reader(cid, root).await {
+            Codec::Raw | Codec::DagPb => match self.reader(cid, read).await {
                 Ok(reader) => reader.size(),
                 Err(Error::Unsupported(_)) => 0,
                 Err(error) => return Err(error),
             },
             Codec::DagCbor | Codec::DagJson => 0,
         };
-        Ok(Root { cid: *cid, filename: None, size, modified: shared.clock.now(), profile: None })
+        Ok(Root { cid: *cid, filename: None, size, modified: self.shared.clock.now(), profile: None })
     }
 
     /// Takes a pin away; the data stays until something makes room.
