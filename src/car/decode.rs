@@ -41,7 +41,7 @@ enum Stage {
 }
 
 /// A place between two sections of an archive, and what must be known to go on there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Place {
     /// Bytes of the archive before it.
     pub offset: u64,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::{DATA_START, FIXED_BYTES, PRAGMA};
-use crate::block::{self, Block, Cid};
+use crate::block::{self, Block, Cid, Key};
 
 /// The multicodec number of the index that is written, MultihashIndexSorted.
 const INDEX_CODEC: u64 = 0x0401;
@@ -72,24 +72,43 @@ pub fn header_v2(data_bytes: u64) -> Vec<u8> {
 /// The index of an archive of version 2: by the hash function and the length of digests, each with the offset of its section
 /// within the data, sorted.
 #[derive(Debug, Default)]
-pub struct Index(BTreeMap<(u64, usize), Vec<u8>>);
+pub struct Index(BTreeMap<(u64, usize), Group>);
+
+/// Digests of one length by one function.
+#[derive(Debug, Default)]
+struct Group {
+    count: u64,
+    records: Vec<u8>,
+}
 
 impl Index {
-    /// Adds a section. Identity CIDs are left out, as the specification has it.
-    pub fn push(&mut self, cid: &Cid, offset: u64) {
-        if let Some(key) = block::key(cid) {
-            let records = self.0.entry((key.code(), key.digest().len() + OFFSET_BYTES)).or_default();
-            records.extend_from_slice(key.digest());
-            records.extend(offset.to_le_bytes());
+    /// Counts a section that is to come. Identity CIDs are left out, as the specification has it.
+    pub fn count(&mut self, cid: &Cid) {
+        if let Some((_, group)) = self.group(cid) {
+            group.count += 1;
         }
     }
 
-    /// Bytes of it.
+    /// Adds a section, and where it begins.
+    pub fn push(&mut self, cid: &Cid, offset: u64) {
+        if let Some((key, group)) = self.group(cid) {
+            group.count += 1;
+            group.records.extend_from_slice(key.digest());
+            group.records.extend(offset.to_le_bytes());
+        }
+    }
+
+    fn group(&mut self, cid: &Cid) -> Option<(Key, &mut Group)> {
+        let key = block::key(cid)?;
+        Some((key, self.0.entry((key.code(), key.digest().len() + OFFSET_BYTES)).or_default()))
+    }
+
+    /// Bytes that it takes with as many sections.
     pub fn encoded_len(&self) -> u64 {
         let mut before = None;
         let mut bytes = 2 + 4;
-        for ((code, _), records) in &self.0 {
-            bytes += if before.replace(code) == Some(code) { 12 } else { 24 } + records.len() as u64;
+        for ((code, width), group) in &self.0 {
+            bytes += if before.replace(code) == Some(code) { 12 } else { 24 } + group.count * *width as u64;
         }
         bytes
     }
@@ -109,7 +128,7 @@ impl Index {
         for (code, widths) in codes {
             out.extend(code.to_le_bytes());
             out.extend(widths.to_le_bytes());
-            for ((_, width), records) in self.0.range((code, 0)..=(code, usize::MAX)) {
+            for ((_, width), Group { records, .. }) in self.0.range((code, 0)..=(code, usize::MAX)) {
                 out.extend((*width as u32).to_le_bytes());
                 out.extend((records.len() as u64).to_le_bytes());
                 let mut records: Vec<&[u8]> = records.chunks_exact(*width).collect();

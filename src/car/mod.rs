@@ -25,7 +25,7 @@ const DATA_START: u64 = (PRAGMA.len() + FIXED_BYTES) as u64;
 
 /// Why bytes are no archive.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("at byte {offset} of the archive: {problem}")]
+#[error("at byte {offset} of it, {problem}")]
 pub struct Malformed {
     /// Where the part begins that is wrong.
     pub offset: u64,

@@ -29,6 +29,9 @@ pub const MAX_IN_FLIGHT: usize = 4 * BATCH_BYTES;
 /// ahead after these waits for a garbage collection.
 const MAX_REMEMBERED: usize = 64 * 1024;
 
+/// What each block counts besides its bytes: empty ones without end are too many as well.
+pub const OVERHEAD: usize = 256;
+
 /// What is written ahead of one commit. Dropped before [`Ahead::commit`], it is garbage.
 pub struct Ahead {
     shared: Rc<Shared>,
@@ -57,7 +60,7 @@ impl Ahead {
     pub fn write(&mut self, blocks: Vec<Block>) {
         let durability = self.shared.options.durability;
         let commit = Commit { blocks, durability, ahead: true, ..Commit::default() };
-        let bytes = commit.bytes() as usize;
+        let bytes = commit.bytes() as usize + OVERHEAD * commit.blocks.len();
         self.in_flight += bytes;
         let shared = self.shared.clone();
         self.committing.push(Box::pin(async move {

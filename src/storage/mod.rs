@@ -38,7 +38,10 @@ use self::{
     gate::Gate,
 };
 pub use self::{
-    car::{CarImport, CarImportOptions, CarImporter, CarRoot},
+    car::{
+        CarExportOptions, CarExporter, CarImport, CarImportOptions, CarImporter, CarRange, CarRoot, CarScope,
+        CarVersion,
+    },
     collect::{CollectOptions, CollectPhase, CollectProgress, CollectReport, Collection},
     fetch::{Fetched, OnFetched},
     legacy::{Imported, LegacyImport},

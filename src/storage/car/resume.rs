@@ -18,7 +18,7 @@ const MAX_TOKEN: usize = 256;
 const LABEL: &str = "car-import";
 
 /// How far an import has come.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Progress {
     /// Everything before it is stored.
     pub place: Place,
