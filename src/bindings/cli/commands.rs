@@ -5,25 +5,23 @@ use serde_json::{Value, json};
 
 use super::{
     arguments::{Command, Store},
+    car,
+    input::Input,
     output::{Output, size},
     pins, upkeep,
-    world::wasi::cli::stdin,
 };
 use crate::{
     bindings::wasi,
     block::{self, Cid},
-    error::{Error, Result},
+    error::Result,
     platform::{
         files::RandomAccessFile,
-        wasi::{files::WasiFile, host::wasi::io::streams::StreamError, run as wait},
+        wasi::{files::WasiFile, run as wait},
     },
     storage::{MAX_PAGE, PushOptions, Reader, Storage, StoreOptions},
     tier::{Durability, StoredRoot},
     unixfs::Path,
 };
-
-/// Read from a file, or from standard input, at a time.
-const READ_BYTES: usize = 4 * 1024 * 1024;
 
 /// Runs a command.
 pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
@@ -54,6 +52,7 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
         Command::Status => status(&storage, output),
         Command::Collect { dry_run } => upkeep::collect(&storage, dry_run, output),
         Command::Verify(options) => upkeep::verify(&storage, options, output),
+        Command::Car(command) => car::run(&storage, command, strict, output),
         Command::ImportLegacy { directory } => upkeep::import_legacy(&storage, &directory, output),
     };
     // Even when a later file failed: those before it were acknowledged.
@@ -64,30 +63,11 @@ fn store_one(storage: &Storage, file: &str, pin: bool, name: Option<String>, out
     let own_name = || file.rsplit('/').next().filter(|name| !name.is_empty() && file != "-").map(str::to_owned);
     let filename = name.or_else(own_name);
     let mut writer = storage.writer(StoreOptions { filename, pin, layout: None })?;
-    if file == "-" {
-        let input = stdin::get_stdin();
-        loop {
-            match input.blocking_read(READ_BYTES as u64) {
-                Ok(bytes) => wait(writer.write(bytes.into()))?,
-                Err(StreamError::Closed) => break,
-                Err(StreamError::LastOperationFailed(error)) => {
-                    return Err(Error::Io(format!("cannot read standard input: {}", error.to_debug_string())));
-                }
-            }
-        }
-    } else {
-        let input = WasiFile::open(file)?;
-        let total = input.len()?;
-        let mut done = 0;
-        loop {
-            let bytes = input.read_at(done, READ_BYTES)?;
-            if bytes.is_empty() {
-                break;
-            }
-            done += bytes.len() as u64;
-            wait(writer.write(bytes.into()))?;
-            output.progress(file, done, total);
-        }
+    let mut input = Input::open(file)?;
+    while let Some(bytes) = input.next()? {
+        wait(writer.write(bytes.into()))?;
+        let (done, total) = input.progress();
+        output.progress(file, done, total);
     }
     let stored = wait(writer.finish())?;
     output.clear_progress();

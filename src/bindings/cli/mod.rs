@@ -2,7 +2,9 @@
 #![allow(unsafe_code)] // in what `export!` generates
 
 mod arguments;
+mod car;
 mod commands;
+mod input;
 mod output;
 mod pins;
 mod upkeep;

@@ -141,7 +141,7 @@ impl CarImporter {
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         let done = self.work()?.write(&bytes).await;
         if done.is_err() {
-            self.leave().await;
+            self.close().await;
         }
         done
     }
@@ -149,7 +149,7 @@ impl CarImporter {
     /// Ends the archive. On return everything is durable, and those roots are stored roots below which all is held.
     pub async fn finish(&mut self) -> Result<CarImport> {
         let done = self.end().await;
-        self.leave().await;
+        self.close().await;
         done
     }
 
@@ -170,12 +170,12 @@ impl CarImporter {
             (Some(work), Some(token)) => give_up(&self.storage.shared, token, &work.stored).await,
             _ => Ok(()),
         };
-        self.leave().await;
+        self.close().await;
         given_up
     }
 
-    /// What is under way ends, and what was written for nothing goes.
-    async fn leave(&mut self) {
+    /// Lets go of it: what was written for nothing goes, what can be resumed stays.
+    pub async fn close(&mut self) {
         let Some(mut work) = self.work.take() else { return };
         work.ahead.abort().await;
         if let Some(open) = self.open.take() {
