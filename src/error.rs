@@ -50,8 +50,8 @@ pub enum Error {
         /// The limit it ran into; 0 when the medium did not say.
         limit: u64,
     },
-    /// Stored data is damaged; it was set aside and is not returned.
-    #[error("stored data is damaged: {detail}")]
+    /// Stored data is damaged; it was set aside and is not returned. Or an archive is that was to be imported.
+    #[error("data is damaged: {detail}")]
     Corrupt {
         /// The block concerned, where it is one.
         cid: Option<Cid>,

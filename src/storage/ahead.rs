@@ -31,8 +31,8 @@ pub const MAX_IN_FLIGHT: usize = 4 * BATCH_BYTES;
 /// ahead after these waits for a garbage collection.
 const MAX_REMEMBERED: usize = 64 * 1024;
 
-/// Most blocks that wait for company before they are written.
-const MAX_GATHERED: usize = 4096;
+/// What each block counts besides its bytes: empty ones without end are too many as well.
+pub const OVERHEAD: usize = 256;
 
 /// What is written ahead of one commit. Dropped before [`Ahead::commit`], it is garbage.
 pub struct Ahead {
@@ -72,9 +72,9 @@ impl Ahead {
     /// Takes blocks, and begins to write them when there are enough; [`Ahead::settle`] or [`Ahead::poll_written`] moves it
     /// along.
     pub fn take(&mut self, blocks: Vec<Block>) {
-        self.gathered_bytes += blocks.iter().map(|block| block.bytes().len()).sum::<usize>();
+        self.gathered_bytes += blocks.iter().map(|block| block.bytes().len() + OVERHEAD).sum::<usize>();
         self.gathered.extend(blocks);
-        if self.gathered_bytes >= BATCH_BYTES || self.gathered.len() >= MAX_GATHERED {
+        if self.gathered_bytes >= BATCH_BYTES {
             self.write();
         }
     }

@@ -4,6 +4,7 @@ mod ahead;
 mod blocks;
 mod blockstore;
 mod cache;
+mod car;
 mod collect;
 mod count;
 mod fetch;
@@ -41,6 +42,10 @@ use self::{
     gate::Gate,
 };
 pub use self::{
+    car::{
+        CarExportOptions, CarExporter, CarImport, CarImportOptions, CarImporter, CarRange, CarRoot, CarScope,
+        CarVersion,
+    },
     collect::{CollectOptions, CollectPhase, CollectProgress, CollectReport, Collection},
     fetch::{Fetched, OnFetched},
     legacy::{Imported, LegacyImport},

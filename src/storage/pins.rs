@@ -109,7 +109,7 @@ impl Storage {
     }
 
     /// A root for a DAG that has none, and is all here.
-    async fn adopt(&self, cid: &Cid) -> Result<Root> {
+    pub(super) async fn adopt(&self, cid: &Cid) -> Result<Root> {
         let shared = &self.shared;
         let block = one(shared.blocks.blocks(&[*cid]).await?, cid)?;
         let Inspected { kind, size, .. } = inspect(&block)?;

@@ -97,7 +97,7 @@ pub fn is_leaf(cid: &Cid) -> bool {
 }
 
 /// Twenty bytes stand for a node: that nobody finds two alike matters, for the second would not be walked.
-fn mark(cid: &Cid) -> [u8; 20] {
+pub fn mark(cid: &Cid) -> [u8; 20] {
     let mut mark = [0; 20];
     let codec = cid.codec().to_le_bytes();
     mark.iter_mut().zip(codec.iter().take(2).chain(cid.hash().digest())).for_each(|(to, from)| *to = *from);

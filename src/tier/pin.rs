@@ -93,7 +93,7 @@ impl Pin {
     }
 
     /// Whether it keeps all of it, for ever.
-    pub(super) fn is_lasting(&self) -> bool {
+    pub(crate) fn is_lasting(&self) -> bool {
         self.kind == PinKind::Recursive && self.expires.is_none() && !self.pending
     }
 

@@ -143,6 +143,30 @@ pub fn verify_options(value: JsValue) -> Result<storage::VerifyOptions> {
     })
 }
 
+pub fn car_import_options(value: JsValue) -> Result<storage::CarImportOptions> {
+    let given = Options::known(value, &["pin", "resume"])?;
+    Ok(storage::CarImportOptions { pin: given.flag("pin")?.unwrap_or_default(), resume: given.text("resume")? })
+}
+
+pub fn car_export_options(value: JsValue) -> Result<storage::CarExportOptions> {
+    let given = Options::known(value, &["version", "scope", "from", "to", "offline"])?;
+    let version = match given.number("version")? {
+        None | Some(1.0) => storage::CarVersion::V1,
+        Some(2.0) => storage::CarVersion::V2,
+        Some(other) => return Err(unknown("version", &other.to_string(), "1, 2")),
+    };
+    let scope = match given.text("scope")?.as_deref() {
+        None | Some("all") => storage::CarScope::All,
+        Some("entity") => storage::CarScope::Entity,
+        Some("block") => storage::CarScope::Block,
+        Some(other) => return Err(unknown("scope", other, "all, entity, block")),
+    };
+    let (from, to) = (given.number("from")?, given.number("to")?);
+    let range = (from.is_some() || to.is_some())
+        .then(|| storage::CarRange { from: from.unwrap_or_default() as i64, to: to.map(|to| to as i64) });
+    Ok(storage::CarExportOptions { version, scope, range, offline: given.flag("offline")?.unwrap_or_default() })
+}
+
 pub fn cache_config(value: JsValue) -> Result<storage::CacheConfig> {
     let given = Options::known(value, &["memoryBytes", "diskBytes", "policy", "highWater", "lowWater"])?;
     let policy = given.text("policy")?.map(|name| name.parse()).transpose()?;
@@ -293,6 +317,20 @@ impl From<storage::PinPage> for JsValue {
 }
 
 /// A list of stored roots.
+impl From<storage::CarImport> for JsValue {
+    fn from(imported: storage::CarImport) -> Self {
+        let root = |root: storage::CarRoot| {
+            let cid = root.cid.to_string();
+            object(&[("cid", cid.into()), ("whole", root.whole.into()), ("pinned", root.pinned.into())])
+        };
+        object(&[
+            ("roots", list(imported.roots.into_iter().map(root))),
+            ("blocks", number(imported.blocks)),
+            ("bytes", number(imported.bytes)),
+        ])
+    }
+}
+
 pub fn files(files: Vec<StoredRoot>) -> JsValue {
     list(files)
 }

@@ -3,6 +3,7 @@
 
 mod blocks;
 mod cancel;
+mod car;
 mod check;
 mod collection;
 mod convert;

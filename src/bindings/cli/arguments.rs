@@ -4,11 +4,15 @@ use std::{collections::BTreeMap, mem};
 
 use lexopt::prelude::*;
 
+use super::car::Car;
 use crate::{
     bindings::wasi::Place,
     block::Codec,
     hash::HashFunction,
-    storage::{OpenOptions, PinOptions, ReadOptions, ValueOptions, VerifyOptions},
+    storage::{
+        CarExportOptions, CarRange, CarScope, CarVersion, OpenOptions, PinOptions, ReadOptions, ValueOptions,
+        VerifyOptions,
+    },
     tier::{Durability, PinKind},
     unixfs::{Layout, Profile},
 };
@@ -66,6 +70,16 @@ Commands:
       --seed N           which of them; the report tells it
       --repair           fetch what is corrupt or missing from the remotes
       --offline          not with a network
+  car import FILE      store what an archive (CAR, version 1 or 2) has, each block proven; `-` is standard input
+      --pin              pin its roots
+      --resume           have it go on where it was, should it break off: give the same again
+  car export PATH...   write an archive of a DAG to standard output
+      -o, --output FILE  write it there instead
+      --version N        1 (default), or 2, with an index
+      --scope SCOPE      all (default); entity: a file, or what lists a directory; block: the one block
+      --range FROM:TO    of a file these bytes only, both included; `*` is its end, negative ones count from there
+      --offline          only if it is held here
+  car forget FILE      give up an import with --resume, and what came of it
   import-legacy DIR    store the files of an old cache, named bafy... by no CID, with
                        their names and pins; print old key, CID and name of each
 
@@ -162,6 +176,7 @@ pub enum Command {
         dry_run: bool,
     },
     Verify(VerifyOptions),
+    Car(Car),
     ImportLegacy {
         directory: String,
     },
@@ -192,6 +207,10 @@ struct Given {
     store_codec: Option<Codec>,
     output_codec: Option<Codec>,
     hash: HashFunction,
+    resume: bool,
+    version: CarVersion,
+    scope: CarScope,
+    range: Option<CarRange>,
     values: Vec<String>,
 }
 
@@ -203,6 +222,13 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Asked::Text(HELP.into())),
+            Long("version") if verb.as_deref() == Some("car") => {
+                given.version = match parser.value()?.string()?.as_str() {
+                    "1" => CarVersion::V1,
+                    "2" => CarVersion::V2,
+                    other => return Err(format!("no version {other:?} of archives; there are 1 and 2").into()),
+                }
+            }
             Short('V') | Long("version") => {
                 return Ok(Asked::Text(format!("ipfs-kit-storage {}\n", env!("CARGO_PKG_VERSION"))));
             }
@@ -249,6 +275,16 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
                 given.hash =
                     known.ok_or_else(|| format!("no hash {name:?}; there are sha2-256, sha2-512 and blake3"))?;
             }
+            Long("resume") => given.resume = true,
+            Long("scope") => {
+                given.scope = match parser.value()?.string()?.as_str() {
+                    "all" => CarScope::All,
+                    "entity" => CarScope::Entity,
+                    "block" => CarScope::Block,
+                    other => return Err(format!("no scope {other:?}; there are all, entity and block").into()),
+                }
+            }
+            Long("range") => given.range = Some(range(&parser.value()?.string()?)?),
             Value(value) if verb.is_none() => verb = Some(value.string()?),
             Value(value) => given.values.push(value.string()?),
             other => return Err(other.unexpected()),
@@ -319,6 +355,7 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
             let Given { sample, seed, repair, offline, .. } = given;
             none(given.values).map(|()| Command::Verify(VerifyOptions { sample, seed, repair, offline }))?
         }
+        "car" => Command::Car(car(given)?),
         "import-legacy" => match <[String; 1]>::try_from(given.values) {
             Ok([directory]) => Command::ImportLegacy { directory },
             Err(_) => return Err("import-legacy takes one DIR".into()),
@@ -355,6 +392,29 @@ fn codec(name: &str) -> Result<Codec, lexopt::Error> {
         "dag-json" => Ok(Codec::DagJson),
         other => Err(format!("no codec {other:?}; there are dag-cbor and dag-json").into()),
     }
+}
+
+fn car(given: Given) -> Result<Car, lexopt::Error> {
+    let Given { pin, resume, output, version, scope, range, offline, values, .. } = given;
+    let mut values = values.into_iter();
+    let (verb, mut rest) = (values.next().unwrap_or_default(), values.collect::<Vec<String>>());
+    match (verb.as_str(), rest.len()) {
+        ("import", 1) => Ok(Car::Import { file: rest.remove(0), pin, resume }),
+        ("forget", 1) => Ok(Car::Forget { file: rest.remove(0) }),
+        ("export", 1..) => {
+            Ok(Car::Export { paths: rest, output, options: CarExportOptions { version, scope, range, offline } })
+        }
+        _ => Err("car takes: import FILE, export PATH..., or forget FILE".into()),
+    }
+}
+
+fn range(text: &str) -> Result<CarRange, lexopt::Error> {
+    let parse = || {
+        let (from, to) = text.split_once(':')?;
+        let to = if to == "*" { None } else { Some(to.parse().ok()?) };
+        Some(CarRange { from: from.parse().ok()?, to })
+    };
+    parse().ok_or_else(|| format!("{text:?} is no range such as 0:99, 100:* or -10:*").into())
 }
 
 fn label(text: &str) -> Result<(String, String), lexopt::Error> {

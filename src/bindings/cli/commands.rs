@@ -5,26 +5,23 @@ use serde_json::{Value, json};
 
 use super::{
     arguments::{Command, Store},
-    dag,
+    car, dag,
+    input::Input,
     output::{Output, size},
     pins, upkeep,
-    world::wasi::cli::stdin,
 };
 use crate::{
     bindings::wasi,
     block::{self, Cid},
-    error::{Error, Result},
+    error::Result,
     platform::{
         files::RandomAccessFile,
-        wasi::{files::WasiFile, host::wasi::io::streams::StreamError, run as wait},
+        wasi::{files::WasiFile, run as wait},
     },
     storage::{MAX_PAGE, PushOptions, Reader, Storage, StoreOptions},
     tier::{Durability, StoredRoot},
     unixfs::Path,
 };
-
-/// Read from a file, or from standard input, at a time.
-const READ_BYTES: usize = 4 * 1024 * 1024;
 
 /// Runs a command.
 pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
@@ -57,6 +54,7 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
         Command::Status => status(&storage, output),
         Command::Collect { dry_run } => upkeep::collect(&storage, dry_run, output),
         Command::Verify(options) => upkeep::verify(&storage, options, output),
+        Command::Car(command) => car::run(&storage, command, strict, output),
         Command::ImportLegacy { directory } => upkeep::import_legacy(&storage, &directory, output),
     };
     // Even when a later file failed: those before it were acknowledged.
@@ -67,45 +65,16 @@ fn store_one(storage: &Storage, file: &str, pin: bool, name: Option<String>, out
     let own_name = || file.rsplit('/').next().filter(|name| !name.is_empty() && file != "-").map(str::to_owned);
     let filename = name.or_else(own_name);
     let mut writer = storage.writer(StoreOptions { filename, pin, layout: None })?;
-    feed(file, &mut |bytes, done, total| {
-        wait(writer.write(bytes))?;
+    let mut input = Input::open(file)?;
+    while let Some(bytes) = input.next()? {
+        wait(writer.write(bytes.into()))?;
+        let (done, total) = input.progress();
         output.progress(file, done, total);
-        Ok(())
-    })?;
+    }
     let stored = wait(writer.finish())?;
     output.clear_progress();
     let label = stored.root.filename.as_deref().unwrap_or_default();
     output.line(object(&stored), format!("{} {label}", stored.root.cid).trim_end())
-}
-
-/// Reads a file, or standard input, piece by piece: the bytes, how far they reach, and of how many; 0 is unknown.
-pub fn feed(file: &str, take: &mut dyn FnMut(Bytes, u64, u64) -> Result<()>) -> Result<()> {
-    let mut done = 0;
-    if file == "-" {
-        let input = stdin::get_stdin();
-        return loop {
-            match input.blocking_read(READ_BYTES as u64) {
-                Ok(bytes) => {
-                    done += bytes.len() as u64;
-                    take(bytes.into(), done, 0)?;
-                }
-                Err(StreamError::Closed) => break Ok(()),
-                Err(StreamError::LastOperationFailed(error)) => {
-                    break Err(Error::Io(format!("cannot read standard input: {}", error.to_debug_string())));
-                }
-            }
-        };
-    }
-    let input = WasiFile::open(file)?;
-    let total = input.len()?;
-    loop {
-        let bytes = input.read_at(done, READ_BYTES)?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        done += bytes.len() as u64;
-        take(bytes.into(), done, total)?;
-    }
 }
 
 fn retrieve(reader: &mut Reader, to: Option<String>, strict: bool, output: &Output) -> Result<()> {

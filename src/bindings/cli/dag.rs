@@ -1,9 +1,6 @@
 //! Values of linked data: `dag put` and `dag get`, with the options that Kubo's commands of these names have.
 
-use super::{
-    commands::{feed, object},
-    output::Output,
-};
+use super::{commands::object, input::Input, output::Output};
 use crate::{
     block::{Codec, MAX_BLOCK_BYTES},
     dag,
@@ -19,15 +16,14 @@ const MAX_INPUT: usize = 8 * MAX_BLOCK_BYTES;
 /// Puts the value that a file, or standard input, holds.
 pub fn put(storage: &Storage, file: &str, input: Codec, options: ValueOptions, output: &Output) -> Result<()> {
     let mut bytes = Vec::new();
-    feed(file, &mut |piece, _, _| {
+    let mut file = Input::open(file)?;
+    while let Some(piece) = file.next()? {
         bytes.extend_from_slice(&piece);
-        if bytes.len() <= MAX_INPUT {
-            return Ok(());
+        if bytes.len() > MAX_INPUT {
+            let problem = format!("a value of more than {MAX_INPUT} bytes; put parts of it, and link to them");
+            return Err(Error::InvalidArgument(problem));
         }
-        Err(Error::InvalidArgument(format!(
-            "a value of more than {MAX_INPUT} bytes; put parts of it, and link to them"
-        )))
-    })?;
+    }
     let value = dag::decode(input, &bytes.into()).map_err(|malformed| Error::InvalidArgument(malformed.to_string()))?;
     let stored = wait(storage.put_value(&value, options))?;
     output.line(object(&stored), &stored.root.cid.to_string())

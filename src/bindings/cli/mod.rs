@@ -2,8 +2,10 @@
 #![allow(unsafe_code)] // in what `export!` generates
 
 mod arguments;
+mod car;
 mod commands;
 mod dag;
+mod input;
 mod output;
 mod pins;
 mod upkeep;

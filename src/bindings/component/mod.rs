@@ -1,6 +1,7 @@
 //! The component: world `local` of `wit/`.
 #![allow(unsafe_code)] // in what `export!` generates
 
+mod car;
 mod check;
 mod collection;
 mod convert;

@@ -375,6 +375,50 @@ export type Data =
   | AsyncIterable<Uint8Array>
   | Iterable<Uint8Array>;
 
+/** How to import an archive. */
+export interface CarImportOptions {
+  /** Pins its roots. */
+  pin?: boolean;
+  /**
+   * A name by which it can be resumed, after a failure or when the page was closed: import the same archive by the same name
+   * again, and what is stored already is passed over. Without one an import that fails leaves nothing.
+   */
+  resume?: string;
+}
+
+/** What an import has brought. */
+export interface CarImport {
+  /** The roots, as the archive names them, each once. */
+  roots: CarRoot[];
+  /** Blocks in it, those included that were held already. */
+  blocks: number;
+  /** Their bytes. */
+  bytes: number;
+}
+
+/** A root of an archive, after its import. */
+export interface CarRoot {
+  cid: string;
+  /** Whether all below it is held. Only then it is a stored root. */
+  whole: boolean;
+  /** Whether it is pinned. If it is not whole, its pin is pending: what is held stays, and `pin` fetches the rest. */
+  pinned: boolean;
+}
+
+/** What an archive is to have. */
+export interface CarExportOptions {
+  /** The format: 1 (default), or 2, with an index of where each block lies. */
+  version?: 1 | 2;
+  /** `all` that is reachable (default), the `entity`, which is a file or what lists a directory, or the one `block`. */
+  scope?: 'all' | 'entity' | 'block';
+  /** Of a file only the bytes from this one on, counted from its end if it is negative. */
+  from?: number;
+  /** Of a file only the bytes up to this one, itself included; counted from its end if it is negative. */
+  to?: number;
+  /** Only what is held here. */
+  offline?: boolean;
+}
+
 /** An open store. It may be open in several tabs and workers at once. */
 export class Storage {
   private constructor();
@@ -484,6 +528,21 @@ export class Storage {
   flush(): Promise<void>;
 
   /**
+   * Imports an archive (CAR, version 1 or 2). Each block is proven before it is stored: `IntegrityError` names one that is
+   * not what its CID says, `CorruptError` says at which byte the archive is malformed.
+   */
+  importCar(archive: Data, options?: CarImportOptions & CallOptions): Promise<CarImport>;
+
+  /** Gives up an import that could be resumed, and what came of it. */
+  forgetCarImport(resume: string): Promise<void>;
+
+  /**
+   * Exports what these CIDs or paths lead to as an archive: depth first, each block once, and what leads there first. Of the
+   * same DAG it is always the same. What is not held is fetched; if that cannot be, the stream fails before its first byte.
+   */
+  exportCar(paths: PathLike | PathLike[], options?: CarExportOptions & { signal?: AbortSignal }): ReadableStream<Uint8Array>;
+
+  /**
    * Checks that the blocks held are whole, and that what roots and pins need is there. Corrupt blocks are set aside; with
    * `repair` what is corrupt or missing is fetched. It goes on by steps, so that others can read and write meanwhile.
    */
@@ -567,7 +626,7 @@ export class QuotaExceededError extends StorageError {
   /** The limit; 0 when the browser did not say. */
   readonly limit: number;
 }
-/** Stored data is damaged; it was set aside and is not returned. */
+/** Stored data is damaged; it was set aside and is not returned. Or an archive to be imported is. */
 export class CorruptError extends StorageError {
   readonly cid: string | undefined;
 }

@@ -62,30 +62,72 @@ export class Storage {
     } catch (error) {
       throw asError(error);
     }
-    const source = pieces(bytes ?? data, signal);
     try {
-      let done = 0;
-      let next = source.next();
-      for (;;) {
-        const { done: ended, value: piece } = await next;
-        if (ended) break;
-        const { length } = piece;
-        const writing = call(writer.write(piece)); // has its copy: the source may reuse the memory for the next
-        next = source.next();
-        next.catch(() => {}); // seen when it is awaited
-        await abortable(writing, signal);
-        done += length;
-        onProgress?.({ done, total });
-      }
-      signal?.throwIfAborted();
+      await feed(writer, pieces(bytes ?? data, signal), { signal, onProgress, total });
       return await call(writer.finish());
     } catch (error) {
       await writer.abort(); // after a write under way, if any: then nothing borrows the writer
       throw error;
     } finally {
-      source.return().catch(() => {});
       writer.free();
     }
+  }
+
+  async importCar(archive, { signal, onProgress, ...options } = {}) {
+    signal?.throwIfAborted();
+    const data = inMemory(archive) ?? archive;
+    const importer = await call(this.#open().importCar(options));
+    try {
+      const done = importer.position;
+      const total = data?.length ?? data?.size;
+      await feed(importer, pieces(data, signal, done), { signal, onProgress, total, done });
+      return await call(importer.finish());
+    } catch (error) {
+      await importer.close(); // what can be resumed stays
+      throw error;
+    } finally {
+      importer.free();
+    }
+  }
+
+  async forgetCarImport(resume) {
+    const importer = await call(this.#open().importCar({ resume }));
+    await call(importer.abort()).finally(() => importer.free());
+  }
+
+  exportCar(paths, { signal, ...options } = {}) {
+    const cancel = new Cancel();
+    const wanted = Array.isArray(paths) ? paths.map(text) : [text(paths)];
+    let opening;
+    let reading;
+    const end = () => {
+      cancel.cancel();
+      // A call under way borrows the exporter until it has ended.
+      Promise.allSettled([opening, reading]).then(([{ value: exporter }]) => exporter?.free());
+    };
+    return new ReadableStream(
+      {
+        start: async () => {
+          signal?.throwIfAborted();
+          opening = call(this.#open().exportCar(wanted, options, cancel));
+          await abortable(opening, signal, cancel);
+        },
+        pull: async (controller) => {
+          try {
+            reading = call((await opening).next(cancel));
+            const piece = await abortable(reading, signal, cancel);
+            if (piece !== undefined) return controller.enqueue(piece);
+            controller.close();
+          } catch (error) {
+            end();
+            throw error;
+          }
+          end();
+        },
+        cancel: end,
+      },
+      { highWaterMark: 0 },
+    );
   }
 
   async storeMany(files, { signal } = {}) {
@@ -353,8 +395,40 @@ function inMemory(data) {
   return undefined;
 }
 
-/** What is to be stored, piece by piece. */
-async function* pieces(data, signal) {
+/** Has a writer take what a source gives: while it takes a piece, the next one is read. */
+async function feed(writer, source, { signal, onProgress, total, done = 0 }) {
+  try {
+    let next = source.next();
+    for (;;) {
+      const { done: ended, value: piece } = await next;
+      if (ended) break;
+      const { length } = piece;
+      const writing = call(writer.write(piece)); // has its copy: the source may reuse the memory for the next
+      next = source.next();
+      next.catch(() => {}); // seen when it is awaited
+      await abortable(writing, signal);
+      done += length;
+      onProgress?.({ done, total });
+    }
+    signal?.throwIfAborted();
+  } finally {
+    source.return().catch(() => {});
+  }
+}
+
+/** What is to be stored, piece by piece, without so many bytes at its beginning. */
+async function* pieces(data, signal, skip = 0) {
+  if (skip > 0 && (data instanceof Uint8Array || data instanceof Blob)) {
+    yield* pieces(data instanceof Blob ? data.slice(skip) : data.subarray(skip), signal);
+    return;
+  }
+  if (skip > 0) {
+    for await (const piece of pieces(data, signal)) {
+      if (piece.length > skip) yield piece.subarray(skip);
+      skip = Math.max(0, skip - piece.length);
+    }
+    return;
+  }
   if (data instanceof Uint8Array) {
     for (let at = 0; at < data.length; at += SLICE_BYTES) yield data.subarray(at, at + SLICE_BYTES);
   } else if (data instanceof Blob) {
@@ -377,7 +451,7 @@ async function* pieces(data, signal) {
     for await (const piece of data) yield asPiece(piece);
   } else {
     throw new InvalidArgumentError(
-      'store takes a string, Uint8Array, ArrayBuffer, Blob, File, ReadableStream or an iterable of bytes',
+      'this takes a string, Uint8Array, ArrayBuffer, Blob, File, ReadableStream or an iterable of bytes',
       { code: 'invalid-argument' },
     );
   }
