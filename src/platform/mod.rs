@@ -3,6 +3,7 @@
 #[cfg(feature = "browser")]
 pub mod browser;
 pub mod files;
+pub mod folders;
 pub mod http;
 #[cfg(not(target_family = "wasm"))]
 pub mod native;

@@ -3,10 +3,10 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     rc::Rc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -14,8 +14,12 @@ use async_trait::async_trait;
 use super::{
     Clock,
     files::{Directory, RandomAccessFile},
+    folders::{FileType, Folder},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    unixfs::Mtime,
+};
 
 /// The system's clock.
 #[derive(Debug, Default, Clone, Copy)]
@@ -91,6 +95,95 @@ impl Directory for NativeDirectory {
     }
 }
 
+/// What is in the folder can be exchanged by others between two of these calls.
+impl Folder for NativeDirectory {
+    fn entries(&self) -> Result<Vec<(String, FileType)>> {
+        let read = || -> io::Result<Vec<(String, FileType)>> {
+            let mut entries = Vec::new();
+            for entry in fs::read_dir(&self.path)? {
+                let entry = entry?;
+                let name = entry.file_name().into_string();
+                let name = name.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a name is not UTF-8"))?;
+                entries.push((name, type_of(entry.file_type()?)));
+            }
+            entries.sort();
+            Ok(entries)
+        };
+        read().map_err(failed("list", &self.path))
+    }
+
+    fn folder(&self, name: &str) -> Result<Rc<dyn Folder>> {
+        let path = self.no_link(name)?;
+        fs::read_dir(&path).map_err(failed("open the folder", &path))?;
+        Ok(Rc::new(NativeDirectory { path }))
+    }
+
+    fn file(&self, name: &str) -> Result<Rc<dyn RandomAccessFile>> {
+        let path = self.no_link(name)?;
+        let file = File::open(&path).map_err(failed("open", &path))?;
+        Ok(Rc::new(NativeFile { file, path }))
+    }
+
+    fn link(&self, name: &str) -> Result<String> {
+        let path = self.path.join(name);
+        let target = fs::read_link(&path).map_err(failed("read the symbolic link", &path))?;
+        target.into_os_string().into_string().map_err(|_| Error::Unsupported("a symbolic link is not UTF-8".into()))
+    }
+
+    fn mtime(&self, name: &str) -> Result<Option<Mtime>> {
+        let path = self.path.join(name);
+        let metadata = fs::symlink_metadata(&path).map_err(failed("look at", &path))?;
+        Ok(Some(Mtime { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() as u32 }))
+    }
+
+    fn make_folder(&self, name: &str) -> Result<Rc<dyn Folder>> {
+        let path = self.path.join(name);
+        fs::create_dir(&path).map_err(failed("make the folder", &path))?;
+        Ok(Rc::new(NativeDirectory { path }))
+    }
+
+    fn make_file(&self, name: &str) -> Result<Rc<dyn RandomAccessFile>> {
+        let path = self.path.join(name);
+        let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed("make", &path))?;
+        Ok(Rc::new(NativeFile { file, path }))
+    }
+
+    fn make_link(&self, name: &str, target: &str) -> Result<()> {
+        let path = self.path.join(name);
+        std::os::unix::fs::symlink(target, &path).map_err(failed("make the symbolic link", &path))
+    }
+
+    fn set_mtime(&self, name: &str, mtime: Mtime) -> Result<()> {
+        let path = self.no_link(name)?;
+        let since = Duration::new(mtime.seconds.unsigned_abs(), 0);
+        let second = if mtime.seconds < 0 { UNIX_EPOCH - since } else { UNIX_EPOCH + since };
+        let time = second + Duration::from_nanos(mtime.nanoseconds.into());
+        let set = File::open(&path).and_then(|file| file.set_modified(time));
+        set.map_err(failed("set the time of", &path))
+    }
+}
+
+impl NativeDirectory {
+    fn no_link(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_symlink() => {
+                Err(Error::Denied(format!("{} is a symbolic link", path.display())))
+            }
+            _ => Ok(path),
+        }
+    }
+}
+
+fn type_of(kind: fs::FileType) -> FileType {
+    match kind {
+        kind if kind.is_file() => FileType::File,
+        kind if kind.is_dir() => FileType::Folder,
+        kind if kind.is_symlink() => FileType::Symlink,
+        _ => FileType::Other,
+    }
+}
+
 struct NativeFile {
     file: File,
     path: PathBuf,
@@ -134,7 +227,7 @@ fn failed(what: &str, path: &Path) -> impl Fn(io::Error) -> Error {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             Error::QuotaExceeded { needed: 0, limit: 0 }
         }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::AlreadyExists => {
             Error::Denied(format!("cannot {what} {}: {error}", path.display()))
         }
         _ => Error::Io(format!("cannot {what} {}: {error}", path.display())),

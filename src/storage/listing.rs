@@ -142,6 +142,11 @@ impl Storage {
         Ok(info)
     }
 
+    /// The CID of what a path leads to; symbolic links are followed, also the last.
+    pub async fn resolve(&self, path: &Path, offline: bool) -> Result<Cid> {
+        resolve(&self.shared.source(path.clone(), Some(0..0), offline, None), path).await
+    }
+
     /// The stored roots, at `/`; or what is in a directory, at its CID or a path below one. At most `limit` (1 to 10,000) of
     /// them, after what `next` of the page before says.
     ///

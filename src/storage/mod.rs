@@ -8,6 +8,7 @@ mod car;
 mod collect;
 mod count;
 mod fetch;
+mod folders;
 mod gate;
 mod intake;
 mod keepers;
@@ -48,6 +49,7 @@ pub use self::{
     },
     collect::{CollectOptions, CollectPhase, CollectProgress, CollectReport, Collection},
     fetch::{Fetched, OnFetched},
+    folders::{FolderOptions, OnEntry},
     legacy::{Imported, LegacyImport},
     listing::{FileInfo, FilePage, RootPage},
     options::{CacheConfig, OpenOptions, PinOptions, StoreOptions, Verification},

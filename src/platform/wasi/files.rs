@@ -15,8 +15,8 @@ use crate::{
 
 /// A folder that the host has opened for the component, or one below it.
 pub struct WasiDirectory {
-    folder: Descriptor,
-    path: String,
+    pub(super) folder: Descriptor,
+    pub(super) path: String,
 }
 
 impl WasiDirectory {
@@ -48,7 +48,7 @@ impl WasiDirectory {
         Ok(Rc::new(WasiFile { file, path }))
     }
 
-    fn at(&self, name: &str) -> String {
+    pub(super) fn at(&self, name: &str) -> String {
         format!("{}/{name}", self.path)
     }
 }
@@ -115,8 +115,8 @@ impl Directory for WasiDirectory {
 
 /// A file.
 pub struct WasiFile {
-    file: Descriptor,
-    path: String,
+    pub(super) file: Descriptor,
+    pub(super) path: String,
 }
 
 impl WasiFile {
@@ -200,12 +200,12 @@ impl RandomAccessFile for WasiFile {
     }
 }
 
-fn failed(what: &str, path: &str, code: ErrorCode) -> Error {
+pub(super) fn failed(what: &str, path: &str, code: ErrorCode) -> Error {
     match code {
         ErrorCode::InsufficientSpace | ErrorCode::Quota | ErrorCode::FileTooLarge => {
             Error::QuotaExceeded { needed: 0, limit: 0 }
         }
-        ErrorCode::Access | ErrorCode::NotPermitted | ErrorCode::ReadOnly => {
+        ErrorCode::Access | ErrorCode::NotPermitted | ErrorCode::ReadOnly | ErrorCode::Exist | ErrorCode::Loop => {
             Error::Denied(format!("cannot {what} {path}: {}", code.name()))
         }
         _ => Error::Io(format!("cannot {what} {path}: {}", code.name())),

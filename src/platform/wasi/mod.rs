@@ -1,6 +1,7 @@
 //! The WASI 0.2 home: the host's clock and environment; files are in [`files`].
 
 pub mod files;
+mod folders;
 #[cfg(feature = "bridge")]
 pub mod http;
 #[cfg(feature = "remotes")]
