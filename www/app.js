@@ -18,7 +18,7 @@ async function attempt(action) {
 async function show() {
   const storage = await getStorage();
   const rows = [];
-  for await (const file of storage.files()) rows.push(row(file));
+  for await (const file of storage.ls()) rows.push(row(file));
   at('list').replaceChildren(...rows);
   const { blocks, bytes, backends } = await storage.backendStatus();
   const [local] = backends;

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::dag::protobuf::{self, Fields, Malformed, Value};
+use crate::{
+    dag::protobuf::{self, Fields, Malformed, Value},
+    error::{Error, Result},
+};
 
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,12 @@ pub struct Metadata {
     pub mtime: Option<Mtime>,
 }
 
+/// All permissions.
+const MAX_MODE: u32 = 0o7777;
+
+/// In a second.
+const NANOSECONDS: u32 = 1_000_000_000;
+
 /// A point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mtime {
@@ -71,6 +80,20 @@ pub struct Mtime {
 }
 
 impl Metadata {
+    /// Refuses what UnixFS cannot say.
+    pub fn check(self) -> Result<Self> {
+        if let Some(mode) = self.mode.filter(|mode| *mode > MAX_MODE) {
+            return Err(Error::InvalidArgument(format!("a mode of {mode:o}; allowed are 0 to {MAX_MODE:o}, octal")));
+        }
+        match self.mtime {
+            Some(mtime) if mtime.nanoseconds >= NANOSECONDS => {
+                let problem = format!("{} nanoseconds; a second has {NANOSECONDS}", mtime.nanoseconds);
+                Err(Error::InvalidArgument(problem))
+            }
+            _ => Ok(self),
+        }
+    }
+
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         *self == Metadata::default()
@@ -150,7 +173,7 @@ impl Mtime {
         while let Some((number, value)) = fields.next()? {
             match (number, value) {
                 (1, value) => read.seconds = value.varint()? as i64,
-                (2, Value::Fixed(fraction)) if fraction < 1_000_000_000 => read.nanoseconds = fraction as u32,
+                (2, Value::Fixed(fraction)) if fraction < NANOSECONDS.into() => read.nanoseconds = fraction as u32,
                 (2, _) => return Err(Malformed("the fraction of a second in a UnixFS mtime is no such fraction")),
                 _ => {}
             }

@@ -60,7 +60,7 @@ test('a browser killed in the midst of storing loses nothing acknowledged', asyn
       }
       // Nothing half-written is visible: each listed root can be read to its end.
       let listed = 0;
-      for await (const { cid, size } of storage.files()) {
+      for await (const { cid, size } of storage.ls()) {
         if ((await storage.retrieve(cid)).length === size) listed += 1;
       }
       const { roots } = await storage.backendStatus();

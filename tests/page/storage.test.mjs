@@ -114,7 +114,7 @@ test('roots are listed, pinned, unpinned and deleted', async () => {
     const first = await storage.listFiles('/', { limit: 10 });
     const second = await storage.listFiles('/', { limit: 10, after: first.next });
     const all = [];
-    for await (const file of storage.files()) all.push(file.cid);
+    for await (const file of storage.ls()) all.push(file.cid);
     const pinned = stored[3].cid;
     const denied = await thrown(storage.delete(pinned));
     await storage.unpin(pinned);

@@ -72,7 +72,7 @@ const PEER = `
       if (typeof bytes === 'string' || !same(bytes, await content(recipe))) wrong.push([cid, String(bytes).slice(0, 100)]);
     }
     const listed = [];
-    for await (const { cid } of storage.files()) listed.push(cid);
+    for await (const { cid } of storage.ls()) listed.push(cid);
     const { roots, quarantined } = await storage.backendStatus();
     storage.close();
     return { wrong, listed: listed.sort(), roots, quarantined };

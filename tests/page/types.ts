@@ -35,7 +35,7 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   const bytes: Uint8Array = await storage.retrieve(info.cid, { offset: 1, length: 2 });
   await storage.retrieve(`${info.cid}/a/b.txt`);
   const streamed: ReadableStream<Uint8Array> = storage.stream({ toString: () => info.cid });
-  for await (const entry of storage.files()) console.log(entry.filename?.length, entry.profile);
+  for await (const entry of storage.ls()) console.log(entry.filename?.length, entry.profile);
   const { files, next } = await storage.listFiles('/', { limit: 5 });
   const status: Status = await storage.backendStatus();
   const reason: OfflineReason | undefined = status.localOnly;

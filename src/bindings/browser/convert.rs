@@ -13,7 +13,7 @@ use crate::{
     remote::{HttpConnector, Patience, Remotes},
     storage::{self, OnFetched, OnPushed, Verification},
     tier::{Durability, Pin, PinKind, StoredRoot},
-    unixfs::{self, Profile},
+    unixfs::{self, EntryKind, Mtime, Profile},
 };
 
 /// An object with options; or none, which has none of them.
@@ -278,16 +278,33 @@ pub fn report(report: &storage::Report) -> JsValue {
 }
 
 impl From<StoredRoot> for JsValue {
-    fn from(StoredRoot { root, pinned }: StoredRoot) -> Self {
+    fn from(stored: StoredRoot) -> Self {
+        storage::FileInfo::from(stored).into()
+    }
+}
+
+impl From<storage::FileInfo> for JsValue {
+    fn from(info: storage::FileInfo) -> Self {
+        let size = |bytes: Option<u64>| JsValue::from(bytes.map(number));
         object(&[
-            ("cid", root.cid.to_string().into()),
-            ("filename", root.filename.into()),
-            ("size", number(root.size)),
-            ("modified", number(root.modified)),
-            ("pinned", pinned.into()),
-            ("profile", root.profile.map(Profile::name).into()),
+            ("cid", info.cid.to_string().into()),
+            ("filename", info.filename.into()),
+            ("kind", info.kind.map(EntryKind::name).into()),
+            ("size", size(info.size)),
+            ("dagSize", size(info.dag_size)),
+            ("mode", info.metadata.mode.into()),
+            ("mtime", info.metadata.mtime.map_or(JsValue::UNDEFINED, milliseconds)),
+            ("target", info.target.into()),
+            ("modified", size(info.modified)),
+            ("pinned", info.pinned.into()),
+            ("profile", info.profile.map(Profile::name).into()),
         ])
     }
+}
+
+/// A time as JavaScript has it: to the fraction of a millisecond, as far as a number can tell.
+fn milliseconds(mtime: Mtime) -> JsValue {
+    (mtime.seconds as f64 * 1e3 + f64::from(mtime.nanoseconds) / 1e6).into()
 }
 
 impl From<Pin> for JsValue {
@@ -316,7 +333,6 @@ impl From<storage::PinPage> for JsValue {
     }
 }
 
-/// A list of stored roots.
 impl From<storage::CarImport> for JsValue {
     fn from(imported: storage::CarImport) -> Self {
         let root = |root: storage::CarRoot| {
@@ -331,13 +347,14 @@ impl From<storage::CarImport> for JsValue {
     }
 }
 
+/// A list of stored roots.
 pub fn files(files: Vec<StoredRoot>) -> JsValue {
     list(files)
 }
 
-impl From<storage::Page> for JsValue {
-    fn from(page: storage::Page) -> Self {
-        object(&[("files", list(page.files)), ("next", page.next.map(|cid| cid.to_string()).into())])
+impl From<storage::FilePage> for JsValue {
+    fn from(page: storage::FilePage) -> Self {
+        object(&[("files", list(page.files)), ("next", page.next.into())])
     }
 }
 

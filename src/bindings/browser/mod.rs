@@ -106,20 +106,17 @@ impl Engine {
         })
     }
 
-    /// What is known of a stored root.
-    pub fn stat(&self, cid: String) -> Promise {
+    /// What is known of a stored root, or of what is at a path.
+    pub fn stat(&self, path: String, offline: bool) -> Promise {
         let storage = self.storage.clone();
-        promise(async move { storage.stat(&block::parse(&cid)?).await })
+        promise(async move { storage.stat(Path::parse(&path)?, offline).await })
     }
 
-    /// A page of stored roots.
+    /// A page of stored roots, or of what is in a directory.
     #[wasm_bindgen(js_name = listFiles)]
-    pub fn list_files(&self, path: String, after: Option<String>, limit: u32) -> Promise {
+    pub fn list_files(&self, path: String, after: Option<String>, limit: u32, offline: bool) -> Promise {
         let storage = self.storage.clone();
-        promise(async move {
-            let after = after.map(|cid| block::parse(&cid)).transpose()?;
-            storage.list_files(&path, after.as_ref(), limit as usize).await
-        })
+        promise(async move { storage.list_files(&path, after.as_deref(), limit as usize, offline).await })
     }
 
     /// Whether it is held locally.

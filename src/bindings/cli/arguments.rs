@@ -10,8 +10,8 @@ use crate::{
     block::Codec,
     hash::HashFunction,
     storage::{
-        CarExportOptions, CarRange, CarScope, CarVersion, OpenOptions, PinOptions, ReadOptions, ValueOptions,
-        VerifyOptions,
+        CarExportOptions, CarRange, CarScope, CarVersion, FolderOptions, OpenOptions, PinOptions, ReadOptions,
+        StoreOptions, ValueOptions, VerifyOptions,
     },
     tier::{Durability, PinKind},
     unixfs::{Layout, Profile},
@@ -23,13 +23,16 @@ Local-first, content-addressed storage.
 Usage: ipfs-kit-storage [--store DIR] [--json] COMMAND
 
 Commands:
-  store FILE...        store files and print their CIDs; `-` is standard input
+  add FILE...          store files and print their CIDs; `-` is standard input. Or: store FILE...
+      -r, --recursive    also folders, with all that is in them
+      -H, --hidden       and with what has a name that begins with a point
+      --preserve-mtime   keep when files and folders were last changed; the CIDs differ then
       --profile NAME     how a file becomes blocks, and so which CID it gets:
                          unixfs-v1-2025 (default) or unixfs-v0-2015
       --pin              pin what is stored
       --name NAME        list it under this name (one FILE only; default: the file's own)
-  retrieve PATH        write a file to standard output; PATH is a CID, or a path
-                       below one: CID/a/b.txt
+  cat PATH             write a file to standard output; PATH is a CID, or a path
+                       below one: CID/a/b.txt. Or: retrieve PATH
       -o, --output FILE  write it there instead
       --offset N         from byte N
       --length N         at most N bytes
@@ -47,8 +50,13 @@ Commands:
       --offline          only if it is held here
   push CID REMOTE      give it, and all below it, to one of the remotes
       --pin              have it pinned there
-  ls                   list what is stored
-  stat CID             what is known of a stored file
+  get PATH             write a file or a whole directory to the host's file system
+      -o, --output NAME  under this name (default: its own); nothing that is there is replaced
+      --offline          only if it is held here
+  ls [PATH]            list what is stored, or what is in a directory
+      --offline          only if it is held here
+  stat PATH            what is known of something
+      --offline          only if it is held here
   exists CID           print true or false
   rm CID...            forget files, and drop the blocks that only they used
       --force            also pinned ones
@@ -127,8 +135,13 @@ pub struct Store {
 pub enum Command {
     Store {
         files: Vec<String>,
-        pin: bool,
-        name: Option<String>,
+        recursive: bool,
+        options: FolderOptions,
+    },
+    Get {
+        path: String,
+        output: Option<String>,
+        offline: bool,
     },
     Retrieve {
         path: String,
@@ -150,9 +163,13 @@ pub enum Command {
         remote: String,
         pin: bool,
     },
-    List,
+    List {
+        path: String,
+        offline: bool,
+    },
     Stat {
-        cid: String,
+        path: String,
+        offline: bool,
     },
     Exists {
         cid: String,
@@ -191,6 +208,9 @@ struct Given {
     profile: Option<Profile>,
     durability: Durability,
     pin: bool,
+    recursive: bool,
+    hidden: bool,
+    mtime: bool,
     name: Option<String>,
     output: Option<String>,
     offset: u64,
@@ -249,6 +269,9 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
                 given.profile = Some(Profile::from_name(&name).map_err(|error| error.to_string())?);
             }
             Long("pin") => given.pin = true,
+            Short('r') | Long("recursive") => given.recursive = true,
+            Short('H') | Long("hidden") => given.hidden = true,
+            Long("preserve-mtime") => given.mtime = true,
             Long("name") => given.name = Some(parser.value()?.string()?),
             Short('o') | Long("output") => given.output = Some(parser.value()?.string()?),
             Long("offset") => given.offset = parser.value()?.parse()?,
@@ -308,21 +331,24 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
     };
     let one = |values: Vec<String>| match <[String; 1]>::try_from(values) {
         Ok([cid]) => Ok(cid),
-        Err(values) => Err(lexopt::Error::from(format!("{verb} takes one CID, not {}", values.len()))),
+        Err(values) => Err(lexopt::Error::from(format!("{verb} takes one CID or path, not {}", values.len()))),
     };
     let none = |values: Vec<String>| match values.first() {
         None => Ok(()),
         Some(value) => Err(lexopt::Error::from(format!("{verb} takes no argument {value:?}"))),
     };
     Ok(match verb {
-        "store" => {
+        "add" | "store" => {
             let files = several(given.values, "FILE")?;
             if given.name.is_some() && files.len() > 1 {
                 return Err("--name goes with one FILE only".into());
             }
-            Command::Store { files, pin: given.pin, name: given.name }
+            let Given { pin, name: filename, hidden, mtime, recursive, .. } = given;
+            let options = FolderOptions { store: StoreOptions { filename, pin, layout: None }, hidden, mtime };
+            Command::Store { files, recursive, options }
         }
-        "retrieve" => Command::Retrieve {
+        "get" => Command::Get { path: one(given.values)?, output: given.output, offline: given.offline },
+        "cat" | "retrieve" => Command::Retrieve {
             path: one(given.values)?,
             output: given.output,
             options: ReadOptions {
@@ -336,8 +362,11 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
             Ok([cid, remote]) => Command::Push { cid, remote, pin: given.pin },
             Err(_) => return Err("push takes a CID and a remote".into()),
         },
-        "ls" => none(given.values).map(|()| Command::List)?,
-        "stat" => Command::Stat { cid: one(given.values)? },
+        "ls" => match given.values.is_empty() {
+            true => Command::List { path: "/".into(), offline: given.offline },
+            false => Command::List { path: one(given.values)?, offline: given.offline },
+        },
+        "stat" => Command::Stat { path: one(given.values)?, offline: given.offline },
         "exists" => Command::Exists { cid: one(given.values)? },
         "rm" => Command::Remove { cids: several(given.values, "CID")?, force: given.force },
         "pin" => match given.values.split_first() {

@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use super::{
     arguments::{Command, Store},
     car, dag,
-    input::Input,
     output::{Output, size},
-    pins, upkeep,
+    pins, trees, upkeep,
 };
 use crate::{
     bindings::wasi,
@@ -18,8 +17,8 @@ use crate::{
         files::RandomAccessFile,
         wasi::{files::WasiFile, run as wait},
     },
-    storage::{MAX_PAGE, PushOptions, Reader, Storage, StoreOptions},
-    tier::{Durability, StoredRoot},
+    storage::{PushOptions, Reader, Storage},
+    tier::Durability,
     unixfs::Path,
 };
 
@@ -28,9 +27,10 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
     let strict = store.options.durability == Durability::Strict;
     let storage = wasi::open(store.place, store.options)?;
     let done = match command {
-        Command::Store { files, pin, name } => {
-            files.iter().try_for_each(|file| store_one(&storage, file, pin, name.clone(), output))
+        Command::Store { files, recursive, options } => {
+            files.iter().try_for_each(|file| trees::add(&storage, file, recursive, options.clone(), output))
         }
+        Command::Get { path, output: to, offline } => trees::get(&storage, &path, to, offline, output),
         Command::Retrieve { path, output: to, options } => {
             let mut reader = wait(storage.reader(Path::parse(&path)?, options))?;
             retrieve(&mut reader, to, strict, output)
@@ -38,10 +38,10 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
         Command::PutValue { file, input, options } => dag::put(&storage, &file, input, options, output),
         Command::GetValue { path, codec, offline } => dag::get(&storage, &path, codec, offline, output),
         Command::Push { cid, remote, pin } => push(&storage, &block::parse(&cid)?, &remote, pin, output),
-        Command::List => list(&storage, output),
-        Command::Stat { cid } => {
-            let stored = wait(storage.stat(&block::parse(&cid)?))?;
-            output.line(object(&stored), &lines(&stored))
+        Command::List { path, offline } => trees::list(&storage, &path, offline, output),
+        Command::Stat { path, offline } => {
+            let info = wait(storage.stat(Path::parse(&path)?, offline))?;
+            output.line(trees::object(&info), &trees::lines(&info))
         }
         Command::Exists { cid } => {
             let exists = wait(storage.exists(&block::parse(&cid)?))?;
@@ -59,22 +59,6 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
     };
     // Even when a later file failed: those before it were acknowledged.
     done.and(wait(storage.flush()))
-}
-
-fn store_one(storage: &Storage, file: &str, pin: bool, name: Option<String>, output: &Output) -> Result<()> {
-    let own_name = || file.rsplit('/').next().filter(|name| !name.is_empty() && file != "-").map(str::to_owned);
-    let filename = name.or_else(own_name);
-    let mut writer = storage.writer(StoreOptions { filename, pin, layout: None })?;
-    let mut input = Input::open(file)?;
-    while let Some(bytes) = input.next()? {
-        wait(writer.write(bytes.into()))?;
-        let (done, total) = input.progress();
-        output.progress(file, done, total);
-    }
-    let stored = wait(writer.finish())?;
-    output.clear_progress();
-    let label = stored.root.filename.as_deref().unwrap_or_default();
-    output.line(object(&stored), format!("{} {label}", stored.root.cid).trim_end())
 }
 
 fn retrieve(reader: &mut Reader, to: Option<String>, strict: bool, output: &Output) -> Result<()> {
@@ -110,24 +94,6 @@ fn push(storage: &Storage, cid: &Cid, remote: &str, pin: bool, output: &Output) 
     let object = json!({ "cid": cid.to_string(), "remote": remote, "blocks": pushed.blocks, "bytes": pushed.bytes, "pinned": pin });
     let how = if pin { ", and pinned there" } else { "" };
     output.line(object, &format!("{cid} given to {remote}: {} blocks, {}{how}", pushed.blocks, size(pushed.bytes)))
-}
-
-fn list(storage: &Storage, output: &Output) -> Result<()> {
-    let mut after: Option<Cid> = None;
-    loop {
-        let page = wait(storage.list_files("/", after.as_ref(), MAX_PAGE))?;
-        for stored in &page.files {
-            let pin = if stored.pinned { "pinned" } else { "-" };
-            let name = stored.root.filename.as_deref().unwrap_or("-");
-            let modified = time(stored.root.modified);
-            let line = format!("{} {:>10} {modified} {pin:<6} {name}", stored.root.cid, size(stored.root.size));
-            output.line(object(stored), &line)?;
-        }
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(()),
-        }
-    }
 }
 
 fn each(cids: &[String], done: &str, output: &Output, act: impl Fn(&Cid) -> Result<()>) -> Result<()> {
@@ -199,26 +165,6 @@ fn status(storage: &Storage, output: &Output) -> Result<()> {
         size(recovery.truncated_bytes)
     );
     output.line(object, &text)
-}
-
-pub fn object(stored: &StoredRoot) -> Value {
-    json!({
-        "cid": stored.root.cid.to_string(), "filename": stored.root.filename, "size": stored.root.size,
-        "modified": stored.root.modified, "pinned": stored.pinned,
-        "profile": stored.root.profile.map(|profile| profile.name()),
-    })
-}
-
-fn lines(stored: &StoredRoot) -> String {
-    format!(
-        "cid:      {}\nfilename: {}\nsize:     {} bytes\nmodified: {}\npinned:   {}\nprofile:  {}",
-        stored.root.cid,
-        stored.root.filename.as_deref().unwrap_or("-"),
-        stored.root.size,
-        time(stored.root.modified),
-        stored.pinned,
-        stored.root.profile.map_or("-", |profile| profile.name()),
-    )
 }
 
 /// ISO 8601 in UTC, to the second. (Civil date from days: Howard Hinnant's algorithm.)

@@ -1,6 +1,6 @@
 //! Values of linked data: `dag put` and `dag get`, with the options that Kubo's commands of these names have.
 
-use super::{commands::object, input::Input, output::Output};
+use super::{input::Input, output::Output, trees::object};
 use crate::{
     block::{Codec, MAX_BLOCK_BYTES},
     dag,
@@ -26,7 +26,7 @@ pub fn put(storage: &Storage, file: &str, input: Codec, options: ValueOptions, o
     }
     let value = dag::decode(input, &bytes.into()).map_err(|malformed| Error::InvalidArgument(malformed.to_string()))?;
     let stored = wait(storage.put_value(&value, options))?;
-    output.line(object(&stored), &stored.root.cid.to_string())
+    output.line(object(&stored.clone().into()), &stored.root.cid.to_string())
 }
 
 /// Prints what a path leads to.

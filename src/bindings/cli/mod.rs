@@ -8,6 +8,7 @@ mod dag;
 mod input;
 mod output;
 mod pins;
+mod trees;
 mod upkeep;
 
 #[allow(missing_docs, unsafe_code, clippy::all, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use super::{
-    commands::object,
     output::{Output, size},
+    trees,
 };
 use crate::{
     error::{Error, Result},
@@ -130,7 +130,7 @@ pub fn import_legacy(storage: &Storage, directory: &str, output: &Output) -> Res
         let Imported { key, stored, changed, ignored } = one;
         match stored {
             Ok(stored) => {
-                let mut object = object(&stored);
+                let mut object = trees::object(&stored.clone().into());
                 if let Some(object) = object.as_object_mut() {
                     object.insert("key".into(), key.as_str().into());
                     object.insert("changed".into(), changed.into());

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use super::world::ipfs_kit::storage::types as wit;
 use crate::{
-    error::{self, OfflineReason},
+    error::{self, OfflineReason, Result},
     hash::HashFunction,
     policy::Policy,
-    storage::{self, BackendState, Verification},
+    storage::{self, BackendState, FolderOptions, Verification},
     tier::{Durability, Pin, PinKind, StoredRoot},
-    unixfs::{Layout, Profile},
+    unixfs::{EntryKind, Layout, Metadata, Mtime, Profile},
 };
 
-pub fn open_options(options: &wit::OpenOptions) -> error::Result<storage::OpenOptions> {
+pub fn open_options(options: &wit::OpenOptions) -> Result<storage::OpenOptions> {
     Ok(storage::OpenOptions {
         layout: options.layout.as_ref().map_or(Ok(Layout::default()), layout)?,
         durability: match options.durability {
@@ -28,7 +28,7 @@ pub fn open_options(options: &wit::OpenOptions) -> error::Result<storage::OpenOp
     })
 }
 
-pub fn store_options(options: wit::StoreOptions) -> error::Result<storage::StoreOptions> {
+pub fn store_options(options: wit::StoreOptions) -> Result<storage::StoreOptions> {
     Ok(storage::StoreOptions {
         filename: options.filename,
         pin: options.pin,
@@ -41,7 +41,7 @@ pub fn read_options(options: &wit::ReadOptions) -> storage::ReadOptions {
     storage::ReadOptions { offline, pin, ..storage::ReadOptions::range(offset, length) }
 }
 
-pub fn pin_options(options: wit::PinOptions) -> error::Result<storage::PinOptions> {
+pub fn pin_options(options: wit::PinOptions) -> Result<storage::PinOptions> {
     let wit::PinOptions { kind, name, labels, expires, offline } = options;
     let given = labels.len();
     let labels: BTreeMap<String, String> = labels.into_iter().collect();
@@ -55,7 +55,7 @@ pub fn pin_options(options: wit::PinOptions) -> error::Result<storage::PinOption
     Ok(storage::PinOptions { kind, name, labels, expires, offline, on_fetched: None })
 }
 
-fn layout(wanted: &wit::Layout) -> error::Result<Layout> {
+fn layout(wanted: &wit::Layout) -> Result<Layout> {
     let base = Layout::from(match wanted.profile {
         wit::Profile::UnixfsV12025 => Profile::UnixfsV1_2025,
         wit::Profile::UnixfsV02015 => Profile::UnixfsV0_2015,
@@ -80,18 +80,63 @@ pub fn hash(wanted: wit::HashFunction) -> HashFunction {
 
 impl From<StoredRoot> for wit::FileInfo {
     fn from(stored: StoredRoot) -> Self {
+        storage::FileInfo::from(stored).into()
+    }
+}
+
+impl From<storage::FileInfo> for wit::FileInfo {
+    fn from(info: storage::FileInfo) -> Self {
         wit::FileInfo {
-            cid: stored.root.cid.to_string(),
-            filename: stored.root.filename,
-            size: stored.root.size,
-            modified: stored.root.modified,
-            pinned: stored.pinned,
-            profile: stored.root.profile.map(|profile| match profile {
+            cid: info.cid.to_string(),
+            filename: info.filename,
+            kind: info.kind.map(wit::FileKind::from),
+            size: info.size,
+            dag_size: info.dag_size,
+            metadata: info.metadata.into(),
+            target: info.target,
+            modified: info.modified,
+            pinned: info.pinned,
+            profile: info.profile.map(|profile| match profile {
                 Profile::UnixfsV1_2025 => wit::Profile::UnixfsV12025,
                 Profile::UnixfsV0_2015 => wit::Profile::UnixfsV02015,
             }),
         }
     }
+}
+
+impl From<storage::FilePage> for wit::FilePage {
+    fn from(page: storage::FilePage) -> Self {
+        wit::FilePage { files: page.files.into_iter().map(wit::FileInfo::from).collect(), next: page.next }
+    }
+}
+
+impl From<EntryKind> for wit::FileKind {
+    fn from(kind: EntryKind) -> Self {
+        match kind {
+            EntryKind::File => wit::FileKind::File,
+            EntryKind::Directory => wit::FileKind::Directory,
+            EntryKind::Symlink => wit::FileKind::Symlink,
+            EntryKind::Value => wit::FileKind::Value,
+        }
+    }
+}
+
+impl From<Metadata> for wit::Metadata {
+    fn from(Metadata { mode, mtime }: Metadata) -> Self {
+        let mtime = mtime.map(|Mtime { seconds, nanoseconds }| wit::Mtime { seconds, nanoseconds });
+        wit::Metadata { mode, mtime }
+    }
+}
+
+/// Refuses what UnixFS cannot say.
+pub fn metadata(wanted: wit::Metadata) -> Result<Metadata> {
+    let mtime = wanted.mtime.map(|wit::Mtime { seconds, nanoseconds }| Mtime { seconds, nanoseconds });
+    Metadata { mode: wanted.mode, mtime }.check()
+}
+
+pub fn folder_options(options: wit::FolderOptions) -> Result<FolderOptions> {
+    let wit::FolderOptions { store, hidden, mtime } = options;
+    Ok(FolderOptions { store: store_options(store)?, hidden, mtime })
 }
 
 impl From<Pin> for wit::PinInfo {

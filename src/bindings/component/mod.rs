@@ -5,9 +5,10 @@ mod car;
 mod check;
 mod collection;
 mod convert;
+mod tree;
 mod values;
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, ops::ControlFlow, rc::Rc};
 
 use bytes::Bytes;
 
@@ -34,11 +35,11 @@ use self::{
     world::{
         export,
         exports::ipfs_kit::storage::storage::{
-            Check, Collection, Guest, GuestHandle, GuestReader, GuestWriter, Handle, Reader, Writer,
+            Check, Collection, Guest, GuestHandle, GuestReader, GuestWriter, Handle, Reader, TreeWriter, Writer,
         },
         ipfs_kit::storage::types::{
-            CacheConfig, Error, Eviction, Fetched, FileInfo, FilePage, Imported, OpenOptions, PinInfo, PinOptions,
-            PinPage, Pushed, ReadOptions, Status, StoreOptions, VerifyOptions,
+            CacheConfig, Error, Eviction, Fetched, FileInfo, FilePage, FolderOptions, Imported, OpenOptions, PinInfo,
+            PinOptions, PinPage, Pushed, ReadOptions, Status, StoreOptions, VerifyOptions,
         },
     },
 };
@@ -59,6 +60,7 @@ export!(Component with_types_in world);
 impl Guest for Component {
     type Handle = OpenStore;
     type Writer = OpenWriter;
+    type TreeWriter = tree::OpenTree;
     type Reader = OpenReader;
     type Check = check::OpenCheck;
     type Collection = collection::OpenCollection;
@@ -127,18 +129,35 @@ impl GuestHandle for OpenStore {
         Ok(Reader::new(OpenReader(RefCell::new(Reading { reader, rest: Bytes::new() }))))
     }
 
-    fn stat(&self, cid: String) -> Result<FileInfo, Error> {
-        let cid = block::parse(&cid)?;
-        Ok(run(self.storage.stat(&cid))?.into())
+    fn stat(&self, path: String, offline: bool) -> Result<FileInfo, Error> {
+        let path = Path::parse(&path)?;
+        Ok(run(self.storage.stat(path, offline))?.into())
     }
 
-    fn list_files(&self, path: String, after: Option<String>, limit: u32) -> Result<FilePage, Error> {
-        let after = after.map(|cid| block::parse(&cid)).transpose()?;
-        let page = run(self.storage.list_files(&path, after.as_ref(), limit as usize))?;
-        Ok(FilePage {
-            files: page.files.into_iter().map(FileInfo::from).collect(),
-            next: page.next.map(|cid| cid.to_string()),
-        })
+    fn list_files(&self, path: String, after: Option<String>, limit: u32, offline: bool) -> Result<FilePage, Error> {
+        Ok(run(self.storage.list_files(&path, after.as_deref(), limit as usize, offline))?.into())
+    }
+
+    fn create_tree(&self, options: StoreOptions) -> Result<TreeWriter, Error> {
+        tree::begin(&self.storage, options)
+    }
+
+    fn store_folder(&self, directory: String, options: FolderOptions) -> Result<FileInfo, Error> {
+        let options = convert::folder_options(options)?;
+        Ok(run(async {
+            let folder = Rc::new(WasiDirectory::existing(&directory)?);
+            self.storage.store_folder(folder, options, &mut |_, _| ControlFlow::Continue(())).await
+        })?
+        .into())
+    }
+
+    fn write_to(&self, path: String, directory: String, name: String, offline: bool) -> Result<u64, Error> {
+        let path = Path::parse(&path)?;
+        Ok(run(async {
+            let folder = Rc::new(WasiDirectory::to_change(&directory)?);
+            let options = storage::ReadOptions { offline, ..storage::ReadOptions::default() };
+            self.storage.write_to(path, folder, &name, options, &mut |_, _| ControlFlow::Continue(())).await
+        })?)
     }
 
     fn exists(&self, cid: String) -> Result<bool, Error> {

@@ -34,9 +34,18 @@ impl WasiDirectory {
 
     /// Opens a folder that is there already.
     pub fn existing(path: &str) -> Result<Self> {
+        Self::open_existing(path, DescriptorFlags::READ)
+    }
+
+    /// Opens one in which something will be made.
+    pub fn to_change(path: &str) -> Result<Self> {
+        Self::open_existing(path, DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY)
+    }
+
+    fn open_existing(path: &str, flags: DescriptorFlags) -> Result<Self> {
         let (parent, rest) = locate(path)?;
         let folder = parent
-            .open_at(PathFlags::SYMLINK_FOLLOW, &rest, OpenFlags::DIRECTORY, DescriptorFlags::READ)
+            .open_at(PathFlags::SYMLINK_FOLLOW, &rest, OpenFlags::DIRECTORY, flags)
             .map_err(|code| failed("open the folder", path, code))?;
         Ok(WasiDirectory { folder, path: path.to_owned() })
     }

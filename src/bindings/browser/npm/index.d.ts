@@ -125,13 +125,29 @@ export interface Pushed {
 }
 
 /** A stored root. */
+/** What is known of a stored root, of an entry of a directory, or of what is at a path. */
 export interface FileInfo {
   cid: string;
+  /** The name it was last stored under, or that its directory has for it. */
   filename: string | undefined;
-  /** Bytes of file data. */
-  size: number;
-  /** When it was last stored: milliseconds since the Unix epoch. */
-  modified: number;
+  /** Undefined if its first block is not held. */
+  kind: 'file' | 'directory' | 'symlink' | 'value' | undefined;
+  /**
+   * Bytes of a file's data, of all files in a tree that was stored, of a link's target or a value; undefined if its first
+   * block is not held, and of a directory that is in another.
+   */
+  size: number | undefined;
+  /** Bytes of all its blocks, as its directory says. */
+  dagSize: number | undefined;
+  /** POSIX permissions, if they were kept. */
+  mode: number | undefined;
+  /** When it was changed last, if that was kept: milliseconds since the Unix epoch, with a fraction. */
+  mtime: number | undefined;
+  /** Where a symbolic link leads. */
+  target: string | undefined;
+  /** When it was last stored as a root: milliseconds since the Unix epoch; undefined if it is none. */
+  modified: number | undefined;
+  /** Whether a pin of its own keeps all of it. */
   pinned: boolean;
   /** The profile it was stored by; undefined for a free layout. */
   profile: Profile | undefined;
@@ -441,17 +457,25 @@ export class Storage {
   /** A file, or a range of it, block by block. */
   stream(path: PathLike, options?: ReadOptions & CallOptions): ReadableStream<Uint8Array>;
 
-  /** What is known of a stored root; rejects with NotFoundError if there is none. */
-  stat(cid: CidLike): Promise<FileInfo>;
+  /**
+   * What is known of a stored root, or of what a path leads to. Symbolic links on the way are followed, not one at the end.
+   * What is not held is fetched, unless `offline`. NotFoundError for a CID that is neither stored nor held, where nobody can
+   * be asked.
+   */
+  stat(path: PathLike, options?: { offline?: boolean }): Promise<FileInfo>;
 
-  /** A page of the stored roots, in the order of their CIDs. Give `next` as `after` to get the next page. */
+  /**
+   * A page of the stored roots, at `/` (default), in the order of their CIDs; or of what is in a directory, at its CID or a
+   * path below one. Give `next` as `after` to get the next page. The directory is fetched where it is not held, unless
+   * `offline`; what is in it never is.
+   */
   listFiles(
-    path?: string,
-    options?: { after?: string; limit?: number },
+    path?: PathLike,
+    options?: { after?: string; limit?: number; offline?: boolean },
   ): Promise<{ files: FileInfo[]; next: string | undefined }>;
 
-  /** All stored roots, page by page. */
-  files(path?: string): AsyncGenerator<FileInfo, void, undefined>;
+  /** All of what `listFiles` gives, page by page. */
+  ls(path?: PathLike, options?: { offline?: boolean }): AsyncGenerator<FileInfo, void, undefined>;
 
   /** Whether the root, or the block, with this CID is held locally. Never asks a network. */
   exists(cid: CidLike): Promise<boolean>;

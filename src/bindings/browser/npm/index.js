@@ -170,18 +170,18 @@ export class Storage {
     );
   }
 
-  async stat(cid) {
-    return call(this.#open().stat(text(cid)));
+  async stat(path, { offline = false } = {}) {
+    return call(this.#open().stat(text(path), Boolean(offline)));
   }
 
-  async listFiles(path = '/', { after, limit = PAGE } = {}) {
-    return call(this.#open().listFiles(path, after, limit));
+  async listFiles(path = '/', { after, limit = PAGE, offline = false } = {}) {
+    return call(this.#open().listFiles(text(path), after, limit, Boolean(offline)));
   }
 
-  async *files(path = '/') {
+  async *ls(path = '/', { offline = false } = {}) {
     let after;
     do {
-      const page = await this.listFiles(path, { after });
+      const page = await this.listFiles(path, { after, offline });
       yield* page.files;
       after = page.next;
     } while (after !== undefined);
