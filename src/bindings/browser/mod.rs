@@ -7,6 +7,7 @@ mod check;
 mod collection;
 mod convert;
 pub mod remote;
+mod values;
 
 use std::rc::Rc;
 
