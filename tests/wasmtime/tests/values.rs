@@ -123,16 +123,16 @@ fn the_command_puts_and_gets_values() {
     fs::write(shell.files.path().join("value.json"), TEXT).unwrap();
     let cid = shell.run(b"", &["dag", "put", "--pin", "--name", "config", "/in/value.json"]);
     let cid = cid.trim();
-    assert_eq!(shell.run(b"", &["dag", "get", cid]), format!("{TEXT}\n"));
-    assert_eq!(shell.run(b"", &["dag", "get", &format!("{cid}/list/3")]), "1e+21\n");
-    let cbor = shell.try_run(b"", &["dag", "get", "--output-codec", "dag-cbor", cid]).unwrap();
-    assert_eq!(shell.run(&cbor, &["dag", "put", "--input-codec", "dag-cbor"]).trim(), cid);
-    assert_ne!(shell.run(&cbor, &["dag", "put", "--input-codec", "dag-cbor", "--hash", "sha2-512"]).trim(), cid);
     let listed = shell.run(b"", &["ls"]);
     assert!(
         listed.lines().any(|line| line.contains(cid) && line.contains("pinned") && line.ends_with("config")),
         "{listed}"
     );
+    assert_eq!(shell.run(b"", &["dag", "get", cid]), format!("{TEXT}\n"));
+    assert_eq!(shell.run(b"", &["dag", "get", &format!("{cid}/list/3")]), "1e+21\n");
+    let cbor = shell.try_run(b"", &["dag", "get", "--output-codec", "dag-cbor", cid]).unwrap();
+    assert_eq!(shell.run(&cbor, &["dag", "put", "--input-codec", "dag-cbor"]).trim(), cid);
+    assert_ne!(shell.run(&cbor, &["dag", "put", "--input-codec", "dag-cbor", "--hash", "sha2-512"]).trim(), cid);
     let object: serde_json::Value = serde_json::from_str(&shell.run(b"[]", &["--json", "dag", "put"])).unwrap();
     assert_eq!(object["cid"], EMPTY);
     for (arguments, problem) in [
