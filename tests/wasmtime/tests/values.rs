@@ -28,7 +28,7 @@ fn values_are_put_in_one_codec_and_got_in_another() {
     let stored = plugin.put_json(&TEXT.replace(',', " ,\n"), &named).unwrap();
     assert!(stored.cid.starts_with("bafyrei"), "{}", stored.cid);
     assert_eq!((stored.filename.as_deref(), stored.pinned, stored.profile), (Some("config"), false, None));
-    assert_eq!(plugin.list(), [stored.clone()]);
+    assert_eq!(plugin.list(), std::slice::from_ref(&stored));
     assert_eq!(plugin.get_json(&stored.cid).unwrap(), TEXT);
     let found = plugin.get_value(&format!("{}/list/0", stored.cid), ValueCodec::DagCbor, true).unwrap();
     assert_eq!(
