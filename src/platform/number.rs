@@ -4,7 +4,7 @@
 /// `0.000001`, `1e-7`, `100000000000000000000`, `1e+21`.
 pub fn shortest(float: f64) -> String {
     #[cfg(feature = "browser")]
-    return js_sys::Number::from(float).to_string(10).map(String::from).unwrap_or_default();
+    return js_sys::Number::from(float).to_string_with_radix(10).map(String::from).unwrap_or_default();
     #[cfg(not(feature = "browser"))]
     javascript(&format!("{float:e}"))
 }

@@ -6,11 +6,13 @@ import {
   QuotaExceededError,
   resetStorage,
   StorageError,
+  type CidObject,
   type FileInfo,
   type OfflineReason,
   type Pin,
   type Remote,
   type Status,
+  type Value,
   type VerifyReport,
 } from 'ipfs-kit-storage';
 
@@ -63,6 +65,10 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   const block: Uint8Array = await storage.getBlock(info.cid, { offline: true });
   for await (const key of storage.blockKeys()) console.log(key.length);
   await storage.deleteBlocks([info.cid]);
+  const linked: CidObject = { '/': new Uint8Array(36), asCID: true };
+  const put = await storage.putValue([null, 1n, { a: { '/': info.cid }, b: linked, c: new Uint8Array(1) }], { codec: 'dag-json' });
+  const value: Value = await storage.getValue(`${put.cid}/2`, { offline: true });
+  const urls: Value<URL> = await storage.getValue(put.cid, { link: (cid) => new URL(`ipfs://${cid}`) });
   const report: VerifyReport = await storage.verify({ sample: 0.5, repair: true, onProgress: ({ blocks }) => console.log(blocks) });
   console.log(report.sound, report['pin-size'].found, report.findings.map(({ cid, some }) => [cid, ...some]));
   const held: boolean = (await storage.exists(info.cid)) && storage.isAvailable();
@@ -78,7 +84,11 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   await openStorage({ remotes: [{ name: 'none' } satisfies Remote] });
   // @ts-expect-error no such policy
   await storage.configureCache({ policy: 'fifo' });
+  // @ts-expect-error a function is no value
+  await storage.putValue(() => {});
+  // @ts-expect-error values are not put as files are
+  await storage.putValue(1, { codec: 'raw' });
   // @ts-expect-error no such kind
   await storage.pin('x', { kind: 'all' });
-  return { pin, listed, many, bytes, block, streamed, files, next, reason, room, kept, held };
+  return { pin, listed, many, bytes, block, streamed, files, next, reason, room, kept, held, value, urls };
 }

@@ -7,6 +7,7 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use super::remote;
 use crate::{
+    block::Codec,
     error::{Error, OfflineReason, Result},
     hash::HashFunction,
     platform::browser::{BrowserClock, BrowserHttp, BrowserNetwork, object},
@@ -47,6 +48,12 @@ impl Options {
 
     fn flag(&self, name: &str) -> Result<Option<bool>> {
         self.get(name, "a boolean", |value| value.as_bool())
+    }
+
+    fn hash(&self) -> Result<Option<HashFunction>> {
+        let Some(name) = self.text("hash")? else { return Ok(None) };
+        let known = HashFunction::ALL.into_iter().find(|hash| hash.to_string() == name);
+        known.map(Some).ok_or_else(|| unknown("hash", &name, "sha2-256, sha2-512 and blake3"))
     }
 
     fn layout(&self) -> Result<Option<unixfs::Layout>> {
@@ -133,6 +140,24 @@ pub fn pin_options(value: JsValue) -> Result<storage::PinOptions> {
     })
 }
 
+pub fn value_options(value: JsValue) -> Result<storage::ValueOptions> {
+    let given = Options::known(value, &["codec", "hash", "filename", "pin", "offline"])?;
+    let standard = storage::ValueOptions::default();
+    let codec = match given.text("codec")?.as_deref() {
+        None => standard.codec,
+        Some("dag-cbor") => Codec::DagCbor,
+        Some("dag-json") => Codec::DagJson,
+        Some(other) => return Err(unknown("codec", other, "dag-cbor and dag-json")),
+    };
+    Ok(storage::ValueOptions {
+        codec,
+        hash: given.hash()?.unwrap_or(standard.hash),
+        filename: given.text("filename")?,
+        pin: given.flag("pin")?.unwrap_or_default(),
+        offline: given.flag("offline")?.unwrap_or_default(),
+    })
+}
+
 pub fn verify_options(value: JsValue) -> Result<storage::VerifyOptions> {
     let given = Options::known(value, &["sample", "seed", "repair", "offline"])?;
     Ok(storage::VerifyOptions {
@@ -182,18 +207,11 @@ pub fn cache_config(value: JsValue) -> Result<storage::CacheConfig> {
 fn layout(given: &Options) -> Result<unixfs::Layout> {
     let profile = given.text("profile")?.map(|name| Profile::from_name(&name)).transpose()?;
     let base = unixfs::Layout::from(profile.unwrap_or_default());
-    let hash = match given.text("hash")? {
-        None => base.hash,
-        Some(name) => HashFunction::ALL
-            .into_iter()
-            .find(|hash| hash.to_string() == name)
-            .ok_or_else(|| unknown("hash", &name, "sha2-256, sha2-512 and blake3"))?,
-    };
     let wanted = unixfs::Layout {
         chunk_bytes: given.number("chunkSize")?.map_or(base.chunk_bytes, |size| size as usize),
         width: given.number("width")?.map_or(base.width, |width| width as usize),
         raw_leaves: given.flag("rawLeaves")?.unwrap_or(base.raw_leaves),
-        hash,
+        hash: given.hash()?.unwrap_or(base.hash),
         ..base
     };
     wanted.check()

@@ -8,6 +8,7 @@ mod check;
 mod collection;
 mod convert;
 pub mod remote;
+mod values;
 
 use std::rc::Rc;
 

@@ -114,8 +114,8 @@ impl Storage {
 
     /// Begins a check that goes on by steps.
     pub fn check(&self, options: VerifyOptions) -> Result<Check> {
-        if let Some(sample) = options.sample.filter(|sample| !(*sample > 0.0 && *sample <= 1.0)) {
-            return Err(Error::InvalidArgument(format!("a sample of {sample}; allowed are shares over 0 and up to 1")));
+        if options.sample.is_some_and(|sample| !(sample > 0.0 && sample <= 1.0)) {
+            return Err(Error::InvalidArgument("a sample is a share of the blocks, over 0 and up to 1".into()));
         }
         let seed = options.seed.unwrap_or_else(|| self.shared.clock.now() as u32);
         Ok(Check {

@@ -5,6 +5,7 @@ mod command;
 mod counterpart;
 mod data;
 mod plugin;
+mod values;
 pub mod victim;
 pub mod workload;
 
@@ -17,6 +18,7 @@ pub use self::{
         Access, Host, Instance, Plugin, STORE, every_block, in_store, named, part, pin, pinned, plain, whole,
         with_layout, with_remotes,
     },
+    values::value,
 };
 
 /// What `wit/` makes of world `local`.
@@ -29,7 +31,10 @@ pub mod bindings {
     });
 }
 
-pub use bindings::ipfs_kit::storage::types;
+pub use bindings::{
+    exports::ipfs_kit::storage::values::{FoundValue, ValueCodec, ValueOptions},
+    ipfs_kit::storage::types,
+};
 
 /// Asserts that a call fails with this error, and gives what the pattern binds.
 #[macro_export]

@@ -20,6 +20,9 @@ fn interfaces(artefact: Artefact) -> (Vec<String>, Vec<String>) {
     (of.imports(engine()).filter_map(calls).collect(), of.exports(engine()).filter_map(calls).collect())
 }
 
+/// What a store offers.
+const EXPORTS: &[&str] = &["ipfs-kit:storage/storage@0.1.0", "ipfs-kit:storage/values@0.1.0"];
+
 fn others(imports: Vec<String>, allowed: &[&str]) -> Vec<String> {
     assert!(!imports.is_empty(), "it imports nothing at all, so this reads the wrong thing");
     imports.into_iter().filter(|import| !allowed.iter().any(|start| import.starts_with(start))).collect()
@@ -29,7 +32,7 @@ fn others(imports: Vec<String>, allowed: &[&str]) -> Vec<String> {
 fn the_local_component_can_reach_no_network() {
     let (imports, exports) = interfaces(Artefact::Local);
     assert_eq!(others(imports, HOST), Vec::<String>::new());
-    assert_eq!(exports, ["ipfs-kit:storage/storage@0.1.0"]);
+    assert_eq!(exports, EXPORTS);
 }
 
 #[test]
@@ -43,7 +46,7 @@ fn the_command_can_reach_no_network() {
 fn the_bridged_component_reaches_out_through_one_interface() {
     let (imports, exports) = interfaces(Artefact::Bridged);
     assert_eq!(others(imports, HOST), ["ipfs-kit:storage/remote@0.1.0"]);
-    assert_eq!(exports, ["ipfs-kit:storage/storage@0.1.0"]);
+    assert_eq!(exports, EXPORTS);
 }
 
 #[test]
@@ -52,5 +55,5 @@ fn the_composed_component_asks_for_http_besides() {
     let mut besides = others(imports, HOST);
     besides.sort();
     assert_eq!(besides, ["wasi:http/outgoing-handler@0.2.12", "wasi:http/types@0.2.12"]);
-    assert_eq!(exports, ["ipfs-kit:storage/storage@0.1.0"]);
+    assert_eq!(exports, EXPORTS);
 }

@@ -435,6 +435,47 @@ export interface CarExportOptions {
   offline?: boolean;
 }
 
+/** A link to another block, as in dag-json. */
+export interface Link {
+  readonly '/': string;
+}
+
+/** A value of linked data (the IPLD data model). */
+export type Value<L = Link> =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | L
+  | Value<L>[]
+  | { [name: string]: Value<L> };
+
+/** A CID of `multiformats`. */
+export interface CidObject {
+  readonly '/': Uint8Array;
+  readonly asCID: unknown;
+}
+
+/** What can be put: values with links of either kind. */
+export type PutValue = Value<Link | CidObject | ArrayBuffer>;
+
+/** How to put a value. */
+export interface ValueOptions {
+  /** The codec of the block, and of its CID. Default: `dag-cbor`. */
+  codec?: 'dag-cbor' | 'dag-json';
+  /** The hash of its CID. Default: `sha2-256`. */
+  hash?: 'sha2-256' | 'sha2-512' | 'blake3';
+  /** A name to list it by, at most 4,096 bytes. */
+  filename?: string;
+  /** Pin it, and all that it links to; what of that is not held is fetched. */
+  pin?: boolean;
+  /** Use no network for that. */
+  offline?: boolean;
+  signal?: AbortSignal;
+}
+
 /** An open store. It may be open in several tabs and workers at once. */
 export class Storage {
   private constructor();
@@ -513,6 +554,29 @@ export class Storage {
 
   /** Takes the pin away; the data stays. NotFoundError if there is neither a pin nor a stored root. */
   unpin(cid: CidLike): Promise<void>;
+
+  /**
+   * Stores a value of linked data as one block and as a root: it is listed, pinned and deleted like a file. What it links to
+   * may be held here or not. What is held stays with it; what is not holds nothing up, unless the value is pinned.
+   *
+   * Numbers that JavaScript takes for integers become integers, up to 2^53 - 1; larger ones are given as `bigint`.
+   * InvalidArgumentError for what is no such value, and for one over 2 MiB: put parts of it, and link to them. When it is
+   * stored, and what it links to cannot be fetched to be pinned, that is the error, and its pin is pending.
+   */
+  putValue(value: PutValue, options?: ValueOptions): Promise<FileInfo>;
+
+  /**
+   * What a path leads to. A name leads into a map, a number (from 0) into a list, a link to its block, also at the end; so
+   * paths lead through values, directories, and from one to the other. A file, directory or raw block is a value too: that
+   * of its root block. What is not held here is fetched, proven, and kept until room is made.
+   *
+   * Links are `{ '/': cid }`, or what `link` makes of their CIDs, as `CID.parse` of `multiformats` does. UnsupportedError
+   * for a block in no proper form of its codec.
+   */
+  getValue<L = Link>(
+    path: PathLike,
+    options?: { link?: (cid: string) => L; offline?: boolean; signal?: AbortSignal },
+  ): Promise<Value<L>>;
 
   /**
    * Stores single blocks in one commit: all of them or none. IntegrityError when one does not hash to its CID. They belong

@@ -222,6 +222,14 @@ export class Storage {
     return this.#cancellable(signal, start);
   }
 
+  async putValue(value, { signal, ...options } = {}) {
+    return this.#cancellable(signal, (engine, cancel) => engine.putValue(value, options, cancel));
+  }
+
+  async getValue(path, { signal, offline = false, link } = {}) {
+    return this.#cancellable(signal, (engine, cancel) => engine.getValue(text(path), Boolean(offline), link, cancel));
+  }
+
   async putBlocks(blocks, { signal } = {}) {
     signal?.throwIfAborted();
     const all = [...blocks];
