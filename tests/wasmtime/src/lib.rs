@@ -1,5 +1,6 @@
 //! A host for the built components, as one that takes plugins has it; the tests are in `tests/`.
 
+mod archives;
 mod artefact;
 mod command;
 mod counterpart;
@@ -29,7 +30,7 @@ pub mod bindings {
     });
 }
 
-pub use bindings::ipfs_kit::storage::types;
+pub use bindings::{exports::ipfs_kit::storage::car, ipfs_kit::storage::types};
 
 /// Asserts that a call fails with this error, and gives what the pattern binds.
 #[macro_export]
