@@ -6,6 +6,7 @@ import {
   QuotaExceededError,
   resetStorage,
   StorageError,
+  type CarImport,
   type CidObject,
   type FileInfo,
   type OfflineReason,
@@ -71,9 +72,15 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   const urls: Value<URL> = await storage.getValue(put.cid, { link: (cid) => new URL(`ipfs://${cid}`) });
   const report: VerifyReport = await storage.verify({ sample: 0.5, repair: true, onProgress: ({ blocks }) => console.log(blocks) });
   console.log(report.sound, report['pin-size'].found, report.findings.map(({ cid, some }) => [cid, ...some]));
+  const imported: CarImport = await storage.importCar(new Blob(), { pin: true, resume: 'it', signal: AbortSignal.timeout(1) });
+  const archive: ReadableStream<Uint8Array> = storage.exportCar(imported.roots[0].cid, { version: 2, scope: 'entity', from: -1 });
+  await storage.exportCar([info.cid, 'x/y'], { offline: true }).pipeTo(new WritableStream());
+  await storage.forgetCarImport('it');
   const held: boolean = (await storage.exists(info.cid)) && storage.isAvailable();
   storage.close();
 
+  // @ts-expect-error no such version
+  storage.exportCar('x', { version: 3 });
   // @ts-expect-error a number is no data
   await storage.store(42);
   // @ts-expect-error no such option
@@ -90,5 +97,5 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   await storage.putValue(1, { codec: 'raw' });
   // @ts-expect-error no such kind
   await storage.pin('x', { kind: 'all' });
-  return { pin, listed, many, bytes, block, streamed, files, next, reason, room, kept, held, value, urls };
+  return { archive, pin, listed, many, bytes, block, streamed, files, next, reason, room, kept, held, value, urls };
 }

@@ -126,7 +126,11 @@ impl Order {
     }
 }
 
+/// Nodes, and what of those below them is wanted.
 type Below = Vec<(Cid, Way)>;
+
+/// Nodes of a file, and the bytes of it that they hold.
+type Spans = Vec<(Cid, Range<u64>)>;
 
 fn all(links: Vec<Cid>) -> Below {
     links.into_iter().map(|cid| (cid, Way::All)).collect()
@@ -134,7 +138,7 @@ fn all(links: Vec<Cid>) -> Below {
 
 /// What of the links of a node belongs to it, and of a file's which bytes they hold. What is no well-formed UnixFS is an
 /// entity without anything below it.
-fn part(block: &Block, way: &Way) -> (Below, Vec<(Cid, Range<u64>)>) {
+fn part(block: &Block, way: &Way) -> (Below, Spans) {
     let nothing = (Vec::new(), Vec::new());
     if block.cid().codec() != Codec::DagPb.code() {
         return nothing;
@@ -153,7 +157,7 @@ fn part(block: &Block, way: &Way) -> (Below, Vec<(Cid, Range<u64>)>) {
     }
 }
 
-fn bytes(node: &Node, data: &Data, way: &Way) -> Option<(Below, Vec<(Cid, Range<u64>)>)> {
+fn bytes(node: &Node, data: &Data, way: &Way) -> Option<(Below, Spans)> {
     let inline = data.data.as_ref().map_or(0, |data| data.len() as u64);
     let (at, range) = match way {
         Way::Entity { from, to } => {

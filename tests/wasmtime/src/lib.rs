@@ -1,5 +1,6 @@
 //! A host for the built components, as one that takes plugins has it; the tests are in `tests/`.
 
+mod archives;
 mod artefact;
 mod command;
 mod counterpart;
@@ -32,7 +33,10 @@ pub mod bindings {
 }
 
 pub use bindings::{
-    exports::ipfs_kit::storage::values::{FoundValue, ValueCodec, ValueOptions},
+    exports::ipfs_kit::storage::{
+        car,
+        values::{FoundValue, ValueCodec, ValueOptions},
+    },
     ipfs_kit::storage::types,
 };
 

@@ -199,6 +199,11 @@ impl Plugin {
         self.store.data().memory.0
     }
 
+    /// What it takes to call an interface of which this is not the plugin.
+    pub fn parts(&mut self) -> (&Local, &mut Store<Host>, ResourceAny) {
+        (&self.local, &mut self.store, self.handle)
+    }
+
     /// Every stored root, over all pages.
     pub fn list(&mut self) -> Vec<FileInfo> {
         let mut files = Vec::new();
