@@ -401,6 +401,8 @@ impl From<Error> for JsValue {
         thrown.extend(cid.map(|cid| ("cid", cid.to_string().into())));
         match error {
             Error::NotFound(path) => thrown.push(("path", path.to_string().into())),
+            Error::NoEntry(path) => thrown.push(("path", path.into())),
+            Error::Conflict { name } => thrown.push(("key", name.into())),
             Error::NotAvailableOffline { reason, .. } => thrown.push(("reason", reason.name().into())),
             Error::Unavailable { attempts, .. } => {
                 let attempt = |(remote, reason): (String, String)| {

@@ -221,6 +221,7 @@ impl From<error::Error> for wit::Error {
             E::InvalidCid { reason } => wit::Error::InvalidCid(reason),
             E::InvalidArgument(problem) => wit::Error::InvalidArgument(problem),
             E::NotFound(path) => wit::Error::NotFound(path.to_string()),
+            E::NoEntry(name) => wit::Error::NotFound(name),
             E::NotAvailableOffline { cid, reason } => {
                 wit::Error::NotAvailableOffline(wit::Offline { cid: cid.to_string(), reason: reason.into() })
             }
@@ -235,6 +236,7 @@ impl From<error::Error> for wit::Error {
                 wit::Error::Corrupt(wit::Corruption { cid: cid.map(|cid| cid.to_string()), detail })
             }
             E::Denied(reason) => wit::Error::Denied(reason),
+            E::Conflict { name } => wit::Error::Conflict(name),
             E::Locked(reason) => wit::Error::Locked(reason),
             E::Unsupported(what) => wit::Error::Unsupported(what),
             E::Cancelled => wit::Error::Cancelled,

@@ -528,6 +528,7 @@ export class StorageError extends Error {
     | 'quota-exceeded'
     | 'corrupt'
     | 'denied'
+    | 'conflict'
     | 'locked'
     | 'unsupported'
     | 'cancelled'
@@ -538,11 +539,11 @@ export class StorageError extends Error {
 export class InvalidCidError extends StorageError {}
 /** An option or argument is out of its range. */
 export class InvalidArgumentError extends StorageError {}
-/** The store has no such root, or there is nothing at this path: its directories say so. */
+/** The store has no such root, or there is nothing at this path, or of this name. */
 export class NotFoundError extends StorageError {
-  /** The CID, or the one at which the path begins. */
-  readonly cid: string;
-  /** The path, which for a root is its CID. */
+  /** The CID, or the one at which the path begins; none for names, and for paths of the mutable tree. */
+  readonly cid?: string;
+  /** The path, which for a root is its CID; or the name. */
   readonly path: string;
 }
 /** It is not held locally, and this storage may not use the network. */
@@ -573,6 +574,11 @@ export class CorruptError extends StorageError {
 }
 /** The operation is refused. */
 export class DeniedError extends StorageError {}
+/** It is not what the call expected, or was changed meanwhile, and nothing of the call was done. */
+export class ConflictError extends StorageError {
+  /** What was to be changed: a name, or the root of the mutable tree. */
+  readonly key: string;
+}
 /** Another tab has opened the database in a newer version. */
 export class LockedError extends StorageError {}
 /** Not offered by this build or for this kind of data. */
