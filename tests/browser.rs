@@ -174,7 +174,7 @@ async fn two_openers_swap_a_note() {
     let (one, other) = (IdbTier::open(&name).await.unwrap(), IdbTier::open(&name).await.unwrap());
     let large = conformance::blocks_of(HashFunction::Sha2_256, vec![conformance::noise(9, 100_000)]).await;
     let count_up = async |tier: &IdbTier| {
-        let (mut seen, mut conflicts) = (None, 0);
+        let (mut seen, mut conflicts): (Option<Bytes>, u32) = (None, 0);
         for _ in 0..300 {
             loop {
                 let count: u32 = seen.as_ref().map_or(0, |seen| std::str::from_utf8(seen).unwrap().parse().unwrap());

@@ -1,4 +1,4 @@
-//! Who keeps blocks: pins, and stored roots.
+//! Who keeps blocks: pins, stored roots, and names.
 
 use super::{MAX_PAGE, Shared, walk::Walked};
 use crate::{
@@ -14,7 +14,7 @@ pub struct Keeper {
     pub cid: Cid,
     /// Whether it keeps what is below, too.
     pub recursive: bool,
-    /// Whether some of it is still to come.
+    /// Whether some of it may be missing: it is still to come, or a name leads to what was never here.
     pub pending: bool,
     /// Whether it is a pin, and not only a stored root.
     pub pinned: bool,
@@ -26,7 +26,12 @@ impl Keeper {
         Keeper { cid: pin.cid, recursive: pin.kind == PinKind::Recursive, pending: pin.pending, pinned: true }
     }
 
-    /// Whether all that it needs is known by such a walk: what is still to come of a pin is not needed yet.
+    /// What a name leads to.
+    fn named(cid: Cid) -> Self {
+        Keeper { cid, recursive: true, pending: true, pinned: false }
+    }
+
+    /// Whether all that it needs is known by such a walk: what is still to come is not needed yet.
     pub fn knows(&self, walked: Walked) -> bool {
         match walked {
             Walked::Whole => true,
@@ -36,11 +41,17 @@ impl Keeper {
     }
 }
 
-/// All of them, by pages: pins, then stored roots, pinned or not, then pins that are pending.
+/// All of them, by pages: pins, then stored roots, pinned or not, then pins that are pending, then names.
 #[derive(Default)]
 pub struct Keepers {
     stage: Stage,
-    after: Option<Cid>,
+    after: Option<After>,
+}
+
+/// After what the next page begins.
+enum After {
+    Cid(Cid),
+    Name(String),
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +60,7 @@ enum Stage {
     Pins,
     Roots,
     Pending,
+    Names,
     Ended,
 }
 
@@ -58,13 +70,15 @@ impl Keepers {
         while self.stage != Stage::Ended {
             let (last, page) = match self.stage {
                 Stage::Roots => self.roots(shared).await?,
+                Stage::Names => self.names(shared).await?,
                 _ => self.pins(shared).await?,
             };
             if last.is_none() {
                 self.stage = match self.stage {
                     Stage::Pins => Stage::Roots,
                     Stage::Roots => Stage::Pending,
-                    Stage::Pending | Stage::Ended => Stage::Ended,
+                    Stage::Pending => Stage::Names,
+                    Stage::Names | Stage::Ended => Stage::Ended,
                 };
             }
             self.after = last;
@@ -75,18 +89,35 @@ impl Keepers {
         Ok(Vec::new())
     }
 
-    async fn roots(&self, shared: &Shared) -> Result<(Option<Cid>, Vec<Keeper>)> {
-        let page = shared.tier.roots(self.after.as_ref(), MAX_PAGE).await?;
-        let last = page.last().map(|last| last.root.cid);
+    fn cid(&self) -> Option<&Cid> {
+        match &self.after {
+            Some(After::Cid(cid)) => Some(cid),
+            _ => None,
+        }
+    }
+
+    async fn roots(&self, shared: &Shared) -> Result<(Option<After>, Vec<Keeper>)> {
+        let page = shared.tier.roots(self.cid(), MAX_PAGE).await?;
+        let last = page.last().map(|last| After::Cid(last.root.cid));
         // Pinned ones as well: one may have been pinned since the pins were listed.
         let keeper =
             |stored: StoredRoot| Keeper { cid: stored.root.cid, recursive: true, pending: false, pinned: false };
         Ok((last, page.into_iter().map(keeper).collect()))
     }
 
-    async fn pins(&self, shared: &Shared) -> Result<(Option<Cid>, Vec<Keeper>)> {
-        let page = shared.tier.pins(self.after.as_ref(), MAX_PAGE).await?;
-        let last = page.last().map(|last| last.cid);
+    async fn names(&self, shared: &Shared) -> Result<(Option<After>, Vec<Keeper>)> {
+        let after = match &self.after {
+            Some(After::Name(name)) => Some(name.as_str()),
+            _ => None,
+        };
+        let page = shared.names("", after, MAX_PAGE).await?;
+        let keepers = page.iter().map(|named| Keeper::named(named.cid)).collect();
+        Ok((page.into_iter().last().map(|last| After::Name(last.name)), keepers))
+    }
+
+    async fn pins(&self, shared: &Shared) -> Result<(Option<After>, Vec<Keeper>)> {
+        let page = shared.tier.pins(self.cid(), MAX_PAGE).await?;
+        let last = page.last().map(|last| After::Cid(last.cid));
         let wanted = |pin: &Pin| pin.pending == (self.stage == Stage::Pending);
         Ok((last, page.iter().filter(|pin| wanted(pin)).map(Keeper::of).collect()))
     }

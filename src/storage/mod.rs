@@ -9,6 +9,7 @@ mod fetch;
 mod gate;
 mod keepers;
 mod legacy;
+mod names;
 mod options;
 mod pins;
 mod push;
@@ -39,6 +40,7 @@ pub use self::{
     collect::{CollectOptions, CollectPhase, CollectProgress, CollectReport, Collection},
     fetch::{Fetched, OnFetched},
     legacy::{Imported, LegacyImport},
+    names::{Expected, MAX_NAME_BYTES, NamePage, Named},
     options::{CacheConfig, OpenOptions, PinOptions, StoreOptions, Verification},
     pins::PinPage,
     push::{OnPushed, PushOptions, Pushed},
