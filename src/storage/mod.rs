@@ -1,5 +1,6 @@
 //! The storage facade: the verbs that users think in. It knows no bytes on disk, and no platform.
 
+mod ahead;
 mod blocks;
 mod blockstore;
 mod cache;

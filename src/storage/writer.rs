@@ -10,26 +10,19 @@ use bytes::Bytes;
 use futures_util::{
     StreamExt,
     future::{self, LocalBoxFuture},
-    stream::{FuturesOrdered, FuturesUnordered},
+    stream::FuturesOrdered,
 };
 
-use super::{Shared, StoreOptions, sweep};
+use super::{
+    Shared, StoreOptions,
+    ahead::{Ahead, BATCH_BYTES, MAX_IN_FLIGHT},
+};
 use crate::{
-    block::{Block, Key},
+    block::Block,
     error::{Error, Result},
     tier::{Commit, Pin, Root, StoredRoot},
     unixfs::{Built, Chunker, FileBuilder, Layout, Leaf},
 };
-
-/// Leaves are hashed and committed in batches of this many bytes: enough for four lanes of 1 MiB, and for a transaction.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
-
-/// Bytes of batches under way before the writer makes its caller wait.
-const MAX_IN_FLIGHT: usize = 4 * BATCH_BYTES;
-
-/// Most blocks of one file that are remembered for being dropped, should it fail: 64 GiB of it, in 5 MiB of memory. What
-/// it wrote ahead after these waits for a garbage collection.
-const MAX_AHEAD: usize = 64 * 1024;
 
 /// A file being stored. Dropped before [`Writer::finish`], it stores nothing.
 pub struct Writer {
@@ -37,7 +30,6 @@ pub struct Writer {
     options: StoreOptions,
     layout: Layout,
     work: Option<Work>,
-    open: Option<sweep::Open>,
 }
 
 struct Work {
@@ -47,17 +39,14 @@ struct Work {
     batch: Vec<Bytes>,
     batch_bytes: usize,
     chunks: u64,
-    /// Bytes being hashed and committed.
-    in_flight: usize,
     hashing: FuturesOrdered<LocalBoxFuture<'static, Result<Vec<Leaf>>>>,
-    committing: FuturesUnordered<LocalBoxFuture<'static, (usize, Result<Vec<Key>>)>>,
-    /// What was written ahead and not held before: garbage, should the file not be finished.
-    ahead: Vec<Key>,
+    hashing_bytes: usize,
+    ahead: Ahead,
 }
 
 enum Event {
     Hashed(Result<Vec<Leaf>>),
-    Committed(usize, Result<Vec<Key>>),
+    Written(Result<()>),
     Idle,
 }
 
@@ -65,7 +54,8 @@ impl Writer {
     pub(super) fn new(shared: Rc<Shared>, options: StoreOptions) -> Result<Self> {
         let options = options.check()?;
         let layout = options.layout.unwrap_or(shared.options.layout);
-        Ok(Writer { shared, options, layout, work: Some(Work::new(layout)), open: None })
+        let work = Some(Work::new(shared.clone(), layout));
+        Ok(Writer { shared, options, layout, work })
     }
 
     /// Takes the next bytes; returns when there is room for more. Large pieces are cut without being copied.
@@ -83,78 +73,49 @@ impl Writer {
 
     /// Ends the file and commits it. On return it is durable.
     pub async fn finish(&mut self) -> Result<StoredRoot> {
-        let (shared, layout) = (self.shared.clone(), self.layout);
-        let finished = self.begin().await?.finish(&shared, layout).await;
-        let done = match finished {
-            Ok((blocks, built)) => {
-                let part = Part::new(&self.shared, &self.options, self.layout, blocks, built);
-                let shared = &self.shared;
-                let done = shared.write(part.commit, async |commit| shared.blocks.commit(commit).await).await;
-                done.map(|done| {
-                    shared.room.used(&part.root.cid);
-                    StoredRoot { root: part.root, pinned: done.pinned.first() == Some(&true) }
-                })
-            }
-            Err(error) => Err(error),
-        };
+        let done = self.end().await;
         match done {
-            Ok(stored) => {
-                self.work = None;
-                if let Some(open) = self.open.take() {
-                    sweep::leave(open).await;
-                }
-                Ok(stored)
-            }
-            Err(error) => {
-                self.abort().await;
-                Err(error)
-            }
+            Ok(_) => self.work = None,
+            Err(_) => self.abort().await,
         }
+        done
+    }
+
+    async fn end(&mut self) -> Result<StoredRoot> {
+        let (shared, layout) = (self.shared.clone(), self.layout);
+        let (blocks, built) = self.begin().await?.finish(&shared, layout).await?;
+        let part = Part::new(&shared, &self.options, layout, blocks, built);
+        let done = self.begin().await?.ahead.commit(part.commit).await?;
+        shared.room.used(&part.root.cid);
+        Ok(StoredRoot { root: part.root, pinned: done.pinned.first() == Some(&true) })
     }
 
     /// The work, if it has not ended; from now on nothing is swept.
     async fn begin(&mut self) -> Result<&mut Work> {
-        if self.work.is_some() && self.open.is_none() {
-            self.open = Some(sweep::enter(&self.shared).await?);
-        }
-        self.work.as_mut().ok_or(Error::Cancelled)
+        let work = self.work.as_mut().ok_or(Error::Cancelled)?;
+        work.ahead.enter().await?;
+        Ok(work)
     }
 
     /// Gives up: nothing is stored, and what was written ahead is dropped.
     pub async fn abort(&mut self) {
         if let Some(mut work) = self.work.take() {
-            // Commits under way cannot be taken back; what they write is known only when they end.
-            while let Some((_, written)) = work.committing.next().await {
-                work.ahead.extend(written.unwrap_or_default());
-            }
-            sweep::suspect(&self.shared, work.ahead.drain(..));
-            if let Some(open) = self.open.take() {
-                sweep::leave(open).await;
-            }
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if let Some(work) = &mut self.work {
-            sweep::suspect(&self.shared, work.ahead.drain(..));
+            work.ahead.abort().await;
         }
     }
 }
 
 impl Work {
-    fn new(layout: Layout) -> Self {
+    fn new(shared: Rc<Shared>, layout: Layout) -> Self {
         Work {
             chunker: Chunker::new(layout.chunk_bytes),
             builder: FileBuilder::new(layout),
             batch: Vec::new(),
             batch_bytes: 0,
             chunks: 0,
-            in_flight: 0,
             hashing: FuturesOrdered::new(),
-            committing: FuturesUnordered::new(),
-            ahead: Vec::new(),
+            hashing_bytes: 0,
+            ahead: Ahead::new(shared),
         }
     }
 
@@ -173,7 +134,7 @@ impl Work {
     }
 
     fn hash_batch(&mut self, shared: &Rc<Shared>, layout: Layout) {
-        self.in_flight += std::mem::take(&mut self.batch_bytes);
+        self.hashing_bytes += std::mem::take(&mut self.batch_bytes);
         let chunks = std::mem::take(&mut self.batch);
         let hasher = shared.hasher.clone();
         self.hashing.push_back(Box::pin(async move { FileBuilder::leaves(hasher.as_ref(), layout, chunks).await }));
@@ -182,26 +143,17 @@ impl Work {
     /// Moves what is under way along, until no more than `allowed` bytes are.
     async fn drain(&mut self, shared: &Rc<Shared>, allowed: usize) -> Result<()> {
         loop {
-            let must_wait = self.in_flight > allowed;
+            let must_wait = self.hashing_bytes + self.ahead.in_flight() > allowed;
             let next = poll_fn(|context| self.poll_event(context));
             let event = if must_wait { Some(next.await) } else { future::poll_immediate(next).await };
             match event {
                 None | Some(Event::Idle) => return Ok(()),
-                Some(Event::Committed(bytes, result)) => {
-                    self.in_flight -= bytes;
-                    let room = MAX_AHEAD - self.ahead.len();
-                    self.ahead.extend(result?.into_iter().take(room));
-                }
+                Some(Event::Written(done)) => done?,
                 Some(Event::Hashed(leaves)) => {
                     let leaves = leaves?;
-                    let bytes = leaves.iter().map(|leaf| leaf.size as usize).sum();
+                    self.hashing_bytes -= leaves.iter().map(|leaf| leaf.size as usize).sum::<usize>();
                     let blocks = self.link(shared, leaves).await?;
-                    let commit =
-                        Commit { blocks, durability: shared.options.durability, ahead: true, ..Commit::default() };
-                    let shared = shared.clone();
-                    self.committing.push(Box::pin(async move {
-                        (bytes, shared.write(commit, async |commit| shared.blocks.write_ahead(commit).await).await)
-                    }));
+                    self.ahead.write(blocks);
                 }
             }
         }
@@ -211,8 +163,8 @@ impl Work {
         if let Poll::Ready(Some(leaves)) = self.hashing.poll_next_unpin(context) {
             return Poll::Ready(Event::Hashed(leaves));
         }
-        match self.committing.poll_next_unpin(context) {
-            Poll::Ready(Some((bytes, result))) => Poll::Ready(Event::Committed(bytes, result)),
+        match self.ahead.poll_written(context) {
+            Poll::Ready(Some(done)) => Poll::Ready(Event::Written(done)),
             Poll::Ready(None) if self.hashing.is_empty() => Poll::Ready(Event::Idle),
             _ => Poll::Pending,
         }
