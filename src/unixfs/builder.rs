@@ -33,12 +33,12 @@ pub struct Leaf {
 
 /// What a node says of one child.
 #[derive(Debug, Clone, Copy)]
-struct Child {
-    cid: Cid,
+pub(super) struct Child {
+    pub cid: Cid,
     /// Bytes of file data below it.
-    size: u64,
+    pub size: u64,
     /// Bytes of all blocks below it and of itself.
-    tsize: u64,
+    pub tsize: u64,
 }
 
 /// Links leaves, in their order, into a balanced tree: all leaves at one depth, nodes filled from the left.
@@ -55,6 +55,24 @@ impl FileBuilder {
         FileBuilder { layout, levels: vec![Vec::new()] }
     }
 
+    /// One that goes on with a file: `levels` are the children of its unfinished node of each level.
+    pub(super) fn resume(layout: Layout, mut levels: Vec<Vec<Child>>) -> Self {
+        if levels.is_empty() {
+            levels.push(Vec::new());
+        }
+        FileBuilder { layout, levels }
+    }
+
+    /// Whether nothing was linked yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.levels.iter().all(Vec::is_empty)
+    }
+
+    /// Whether all nodes below this level are finished, so that a node of this level can be linked next.
+    pub(super) fn is_aligned(&self, level: usize) -> bool {
+        self.levels.iter().take(level).all(Vec::is_empty)
+    }
+
     /// Hashes chunks into leaves. It needs no builder, so several batches can be under way.
     pub async fn leaves(hasher: &dyn Hasher, layout: Layout, chunks: Vec<Bytes>) -> Result<Vec<Leaf>> {
         let sizes: Vec<u64> = chunks.iter().map(|chunk| chunk.len() as u64).collect();
@@ -68,10 +86,15 @@ impl FileBuilder {
 
     /// Links the next leaf; the nodes that this fills come out as blocks.
     pub async fn link(&mut self, hasher: &dyn Hasher, leaf: &Leaf) -> Result<Vec<Block>> {
-        let mut child = Child { cid: *leaf.block.cid(), size: leaf.size, tsize: leaf.block.bytes().len() as u64 };
+        let tsize = leaf.block.bytes().len() as u64;
+        self.graft(hasher, Child { cid: *leaf.block.cid(), size: leaf.size, tsize }, 0).await
+    }
+
+    /// Links what is finished already, at its level: that of leaves is 0.
+    pub(super) async fn graft(&mut self, hasher: &dyn Hasher, mut child: Child, level: usize) -> Result<Vec<Block>> {
         let mut nodes = Vec::new();
-        for level in 0.. {
-            if self.levels.len() == level {
+        for level in level.. {
+            while self.levels.len() <= level {
                 self.levels.push(Vec::new());
             }
             let Some(children) = self.levels.get_mut(level) else { break };
@@ -124,8 +147,10 @@ impl FileBuilder {
             .await?
             .pop()
             .ok_or_else(|| Error::Io("the hasher returned no digest".into()))?;
-        let below: u64 = children.iter().map(|child| child.tsize).sum();
-        let parent = Child { cid: *block.cid(), size, tsize: below + block.bytes().len() as u64 };
+        // Of links that were there before, this is what somebody said.
+        let own = block.bytes().len() as u64;
+        let tsize = children.iter().fold(own, |sum, child| sum.saturating_add(child.tsize));
+        let parent = Child { cid: *block.cid(), size, tsize };
         Ok((block, parent))
     }
 }

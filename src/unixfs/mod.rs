@@ -6,6 +6,7 @@ mod chunker;
 mod data;
 mod directory;
 mod layout;
+mod modify;
 mod path;
 mod reader;
 
@@ -14,5 +15,6 @@ pub use chunker::Chunker;
 pub use data::{Data, Kind};
 pub use directory::resolve;
 pub use layout::{Layout, MAX_CHUNK_BYTES, MAX_WIDTH, Profile};
+pub use modify::{BlockSink, FileEdit};
 pub use path::{MAX_PATH_BYTES, MAX_PATH_NAMES, Path};
 pub use reader::{BlockSource, FileReader};
