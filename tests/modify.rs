@@ -18,7 +18,7 @@ use ipfs_kit_storage::{
     dag,
     hash::{CpuHasher, HashFunction},
     tier::conformance::noise,
-    unixfs::{BlockSink, BlockSource, Chunker, FileBuilder, FileEdit, FileReader, Layout, Leaf, Profile},
+    unixfs::{BlockSink, BlockSource, Chunker, FileBuilder, FileEdit, FileReader, Layout, Leaf, Metadata, Profile},
 };
 
 /// Blocks by CID, and how many were read.
@@ -69,10 +69,9 @@ impl Shelf {
             let mut shelf = self.clone();
             let mut builder = FileBuilder::new(layout);
             for leaf in leaves {
-                shelf.put(builder.link(&CpuHasher, &leaf).await?).await?;
-                shelf.put(vec![leaf.block]).await?;
+                shelf.put(builder.link(&CpuHasher, leaf).await?).await?;
             }
-            let (nodes, built) = builder.finish(&CpuHasher).await?;
+            let (nodes, built) = builder.finish(&CpuHasher, Metadata::default()).await?;
             shelf.put(nodes).await?;
             Ok::<Cid, Error>(built.root)
         })
@@ -85,11 +84,12 @@ impl Shelf {
         self.put.borrow_mut().clear();
         let built = block_on(async {
             let mut sink = self.clone();
-            let mut edit = FileEdit::open(self.clone(), Rc::new(CpuHasher), root, layout, offset, &mut sink).await?;
+            let mut edit =
+                FileEdit::open(self.clone(), Rc::new(CpuHasher), Some(root), layout, offset, &mut sink).await?;
             for piece in data.chunks(1 + data.len() / 3) {
                 edit.write(Bytes::copy_from_slice(piece), &mut sink).await?;
             }
-            edit.finish(keep_rest, &mut sink).await
+            edit.finish(keep_rest, Metadata::default(), &mut sink).await
         })?;
         assert_eq!(built.size, self.bytes(built.root).len() as u64);
         Ok(built.root)
@@ -218,10 +218,11 @@ fn only_what_is_touched_is_read_and_written() {
             shelf.put.borrow_mut().clear();
             block_on(async {
                 let mut sink = shelf.clone();
-                let mut edit =
-                    FileEdit::open(shelf.clone(), Rc::new(CpuHasher), root, layout, offset, &mut sink).await.unwrap();
+                let mut edit = FileEdit::open(shelf.clone(), Rc::new(CpuHasher), Some(root), layout, offset, &mut sink)
+                    .await
+                    .unwrap();
                 edit.write(Bytes::copy_from_slice(data), &mut sink).await.unwrap();
-                let built = edit.finish(keep_rest, &mut sink).await.unwrap();
+                let built = edit.finish(keep_rest, Metadata::default(), &mut sink).await.unwrap();
                 (built.size, shelf.read.get(), shelf.put.borrow().len())
             })
         };
@@ -251,11 +252,11 @@ fn what_streams_in_is_not_gathered() {
     block_on(async {
         let mut sink = shelf.clone();
         let mut edit =
-            FileEdit::open(shelf.clone(), Rc::new(CpuHasher), root, layout, 50_000_000, &mut sink).await.unwrap();
+            FileEdit::open(shelf.clone(), Rc::new(CpuHasher), Some(root), layout, 50_000_000, &mut sink).await.unwrap();
         for n in 0..400 {
             edit.write(noise(n, 100_000).into(), &mut sink).await.unwrap();
         }
-        assert_eq!(edit.finish(true, &mut sink).await.unwrap().size, 90_000_000);
+        assert_eq!(edit.finish(true, Metadata::default(), &mut sink).await.unwrap().size, 90_000_000);
     });
     assert!(shelf.largest.get() <= 6 << 20, "{} bytes at once", shelf.largest.get());
 }

@@ -49,7 +49,7 @@ impl Node {
 
     /// Writes it in the canonical form.
     pub fn encode(&self) -> Vec<u8> {
-        let links: usize = self.links.iter().map(|link| protobuf::bytes_field_len(link.encoded_len())).sum();
+        let links: usize = self.links.iter().map(Link::field_len).sum();
         let data = self.data.as_ref().map_or(0, |data| protobuf::bytes_field_len(data.len()));
         let mut out = Vec::with_capacity(links + data);
         for link in &self.links {
@@ -96,6 +96,11 @@ impl Link {
         if let Some(tsize) = self.tsize {
             protobuf::put_varint_field(out, 3, tsize);
         }
+    }
+
+    /// Bytes that it takes in a node.
+    pub(crate) fn field_len(&self) -> usize {
+        protobuf::bytes_field_len(self.encoded_len())
     }
 
     fn encoded_len(&self) -> usize {

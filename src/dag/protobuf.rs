@@ -99,6 +99,12 @@ pub(crate) fn put_varint_field(out: &mut Vec<u8>, number: u8, value: u64) {
     put_varint(out, value);
 }
 
+/// Appends a fixed 32-bit field.
+pub(crate) fn put_fixed32_field(out: &mut Vec<u8>, number: u8, value: u32) {
+    out.put_u8(number << 3 | 5);
+    out.put_u32_le(value);
+}
+
 /// Appends a length-delimited field.
 pub(crate) fn put_bytes_field(out: &mut Vec<u8>, number: u8, value: &[u8]) {
     put_length_header(out, number, value.len());

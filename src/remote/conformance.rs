@@ -24,7 +24,7 @@ use crate::{
     hash::{CpuHasher, Digest, HashFunction, IDENTITY_CODE},
     platform::Network,
     tier::conformance::noise,
-    unixfs::{BlockSource, Data, FileBuilder, FileReader, Kind, Layout},
+    unixfs::{BlockSource, Data, FileBuilder, FileReader, Kind, Layout, Metadata},
 };
 
 /// A directory with a file of three levels below another directory.
@@ -118,10 +118,9 @@ pub async fn sample(seed: u64) -> Sample {
     let mut builder = FileBuilder::new(layout);
     let mut made = Vec::new();
     for leaf in leaves {
-        made.extend(builder.link(&CpuHasher, &leaf).await.unwrap());
-        made.push(leaf.block);
+        made.extend(builder.link(&CpuHasher, leaf).await.unwrap());
     }
-    let (nodes, built) = builder.finish(&CpuHasher).await.unwrap();
+    let (nodes, built) = builder.finish(&CpuHasher, Metadata::default()).await.unwrap();
     made.extend(nodes);
     let names = vec!["Über uns".to_owned(), "50% of a+b?.bin".to_owned()];
     let beside = make(Codec::Raw, HashFunction::Sha2_256, noise(seed + 1, 50)).await;

@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use async_trait::async_trait;
 use futures_util::{
     StreamExt,
     future::{self, LocalBoxFuture},
@@ -17,6 +18,7 @@ use crate::{
     block::{Block, Key},
     error::Result,
     tier::{Commit, Committed},
+    unixfs::BlockSink,
 };
 
 /// Blocks are hashed and committed in batches of this many bytes: enough for four lanes of 1 MiB, and for a transaction.
@@ -29,10 +31,16 @@ pub const MAX_IN_FLIGHT: usize = 4 * BATCH_BYTES;
 /// ahead after these waits for a garbage collection.
 const MAX_REMEMBERED: usize = 64 * 1024;
 
+/// Most blocks that wait for company before they are written.
+const MAX_GATHERED: usize = 4096;
+
 /// What is written ahead of one commit. Dropped before [`Ahead::commit`], it is garbage.
 pub struct Ahead {
     shared: Rc<Shared>,
     open: Option<sweep::Open>,
+    /// Blocks that wait for company.
+    gathered: Vec<Block>,
+    gathered_bytes: usize,
     in_flight: usize,
     committing: FuturesUnordered<LocalBoxFuture<'static, (usize, Result<Vec<Key>>)>>,
     /// What was not held before.
@@ -42,7 +50,15 @@ pub struct Ahead {
 impl Ahead {
     /// Nothing yet.
     pub fn new(shared: Rc<Shared>) -> Self {
-        Ahead { shared, open: None, in_flight: 0, committing: FuturesUnordered::new(), written: Vec::new() }
+        Ahead {
+            shared,
+            open: None,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            in_flight: 0,
+            committing: FuturesUnordered::new(),
+            written: Vec::new(),
+        }
     }
 
     /// From here on nothing is swept that is written or looked up. To be called before the first write.
@@ -53,16 +69,34 @@ impl Ahead {
         Ok(())
     }
 
-    /// Begins to write blocks; [`Ahead::settle`] or [`Ahead::poll_written`] moves it along.
-    pub fn write(&mut self, blocks: Vec<Block>) {
+    /// Takes blocks, and begins to write them when there are enough; [`Ahead::settle`] or [`Ahead::poll_written`] moves it
+    /// along.
+    pub fn take(&mut self, blocks: Vec<Block>) {
+        self.gathered_bytes += blocks.iter().map(|block| block.bytes().len()).sum::<usize>();
+        self.gathered.extend(blocks);
+        if self.gathered_bytes >= BATCH_BYTES || self.gathered.len() >= MAX_GATHERED {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        let (blocks, bytes) = (std::mem::take(&mut self.gathered), std::mem::take(&mut self.gathered_bytes));
+        if blocks.is_empty() {
+            return;
+        }
         let durability = self.shared.options.durability;
         let commit = Commit { blocks, durability, ahead: true, ..Commit::default() };
-        let bytes = commit.bytes() as usize;
         self.in_flight += bytes;
         let shared = self.shared.clone();
         self.committing.push(Box::pin(async move {
             (bytes, shared.write(commit, async |commit| shared.blocks.write_ahead(commit).await).await)
         }));
+    }
+
+    /// Writes all that was taken, so that it can be read.
+    pub async fn flush(&mut self) -> Result<()> {
+        self.write();
+        self.settle(0).await
     }
 
     /// Bytes on the way.
@@ -95,9 +129,10 @@ impl Ahead {
     }
 
     /// Makes it reachable by this commit, when all of it is written. After an error, [`Ahead::abort`].
-    pub async fn commit(&mut self, commit: Commit) -> Result<Committed> {
+    pub async fn commit(&mut self, mut commit: Commit) -> Result<Committed> {
         self.enter().await?;
         self.settle(0).await?;
+        commit.blocks.append(&mut self.gathered);
         let shared = &self.shared;
         let done = shared.write(commit, async |commit| shared.blocks.commit(commit).await).await?;
         self.written.clear();
@@ -109,6 +144,7 @@ impl Ahead {
 
     /// Gives up: what was written is dropped.
     pub async fn abort(&mut self) {
+        self.gathered.clear();
         // Commits under way cannot be taken back; what they write is known only when they end.
         while let Some((_, written)) = self.committing.next().await {
             self.written.extend(written.unwrap_or_default());
@@ -117,6 +153,15 @@ impl Ahead {
         if let Some(open) = self.open.take() {
             sweep::leave(open).await;
         }
+    }
+}
+
+#[async_trait(?Send)]
+impl BlockSink for Ahead {
+    async fn put(&mut self, blocks: Vec<Block>) -> Result<()> {
+        self.enter().await?;
+        self.take(blocks);
+        self.settle(MAX_IN_FLIGHT).await
     }
 }
 

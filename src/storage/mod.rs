@@ -8,6 +8,7 @@ mod collect;
 mod count;
 mod fetch;
 mod gate;
+mod intake;
 mod keepers;
 mod legacy;
 mod names;
@@ -19,6 +20,7 @@ mod relied;
 mod room;
 mod status;
 mod sweep;
+mod tree;
 mod verify;
 mod walk;
 mod writer;
@@ -48,6 +50,7 @@ pub use self::{
     read::{ReadOptions, Reader},
     room::{Evicted, EvictionReason, Evictions, OnEvicted},
     status::{BackendReport, BackendState, Status},
+    tree::TreeWriter,
     verify::{Check, Fault, Finding, Progress, Report, Tally, VerifyOptions},
     writer::Writer,
 };
@@ -57,7 +60,7 @@ use crate::{
     hash::Hasher,
     platform::Clock,
     remote::Remotes,
-    tier::{Commit, GroupCommit, StoredRoot, Tier},
+    tier::{GroupCommit, StoredRoot, Tier},
     unixfs::Path,
 };
 
@@ -180,17 +183,7 @@ impl Storage {
 
     /// Stores many small files in one commit: all of them or none.
     pub async fn store_many(&self, files: Vec<(Bytes, StoreOptions)>) -> Result<Vec<StoredRoot>> {
-        let mut all = Commit { durability: self.shared.options.durability, ..Commit::default() };
-        let mut roots = Vec::with_capacity(files.len());
-        let open = sweep::enter(&self.shared).await?;
-        for part in writer::many(&self.shared, files).await? {
-            roots.push(part.root.clone());
-            all.merge(part.commit);
-        }
-        let pinned = self.shared.write(all, async |all| self.shared.blocks.commit(all).await).await?.pinned;
-        roots.iter().for_each(|root| self.shared.room.used(&root.cid));
-        sweep::leave(open).await;
-        Ok(roots.into_iter().zip(pinned).map(|(root, pinned)| StoredRoot { root, pinned }).collect())
+        writer::many(&self.shared, files).await
     }
 
     /// Starts storing one file of any size, fed in pieces.

@@ -22,6 +22,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What is meant where no mode is said: it is left out, so that one file has one CID.
+    pub const fn default_mode(self) -> u32 {
+        match self {
+            Kind::Directory | Kind::HamtShard => 0o755,
+            _ => 0o644,
+        }
+    }
+
     const ALL: [Kind; 6] = [Kind::Raw, Kind::Directory, Kind::File, Kind::Metadata, Kind::Symlink, Kind::HamtShard];
 }
 
@@ -40,12 +48,40 @@ pub struct Data {
     pub hash_type: Option<u64>,
     /// Of a shard: how many buckets it has.
     pub fanout: Option<u64>,
+    /// What a file system would know of it.
+    pub metadata: Metadata,
+}
+
+/// What a file system knows of a file, a directory or a symbolic link besides its content, if it was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Metadata {
+    /// POSIX permissions, of which 12 bits are in use.
+    pub mode: Option<u32>,
+    /// When it was last changed.
+    pub mtime: Option<Mtime>,
+}
+
+/// A point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mtime {
+    /// Since the Unix epoch.
+    pub seconds: i64,
+    /// Less than a second.
+    pub nanoseconds: u32,
+}
+
+impl Metadata {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Metadata::default()
+    }
 }
 
 impl Data {
     /// A message that says only what the node is.
     pub const fn new(kind: Kind) -> Data {
-        Data { kind, data: None, file_size: None, block_sizes: Vec::new(), hash_type: None, fanout: None }
+        let metadata = Metadata { mode: None, mtime: None };
+        Data { kind, data: None, file_size: None, block_sizes: Vec::new(), hash_type: None, fanout: None, metadata }
     }
 
     /// Reads a message. Unknown fields are skipped, as protobuf has it.
@@ -67,6 +103,9 @@ impl Data {
                 },
                 5 => read.hash_type = Some(value.varint()?),
                 6 => read.fanout = Some(value.varint()?),
+                // Of 32 bits, although the wire has room for more.
+                7 => read.metadata.mode = Some(value.varint()? as u32),
+                8 => read.metadata.mtime = Some(Mtime::decode(&value.bytes()?)?),
                 _ => {}
             }
         }
@@ -93,6 +132,37 @@ impl Data {
         }
         if let Some(fanout) = self.fanout {
             protobuf::put_varint_field(&mut out, 6, fanout);
+        }
+        if let Some(mode) = self.metadata.mode.filter(|mode| *mode != self.kind.default_mode()) {
+            protobuf::put_varint_field(&mut out, 7, mode.into());
+        }
+        if let Some(mtime) = &self.metadata.mtime {
+            protobuf::put_bytes_field(&mut out, 8, &mtime.encode());
+        }
+        out
+    }
+}
+
+impl Mtime {
+    fn decode(message: &Bytes) -> Result<Mtime, Malformed> {
+        let mut fields = Fields::of(message);
+        let mut read = Mtime { seconds: 0, nanoseconds: 0 };
+        while let Some((number, value)) = fields.next()? {
+            match (number, value) {
+                (1, value) => read.seconds = value.varint()? as i64,
+                (2, Value::Fixed(fraction)) if fraction < 1_000_000_000 => read.nanoseconds = fraction as u32,
+                (2, _) => return Err(Malformed("the fraction of a second in a UnixFS mtime is no such fraction")),
+                _ => {}
+            }
+        }
+        Ok(read)
+    }
+
+    fn encode(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        protobuf::put_varint_field(&mut out, 1, self.seconds as u64);
+        if self.nanoseconds > 0 {
+            protobuf::put_fixed32_field(&mut out, 2, self.nanoseconds);
         }
         out
     }

@@ -4,17 +4,18 @@ use std::collections::VecDeque;
 
 use super::{
     data::{Data, Kind},
+    hamt,
     path::{MAX_PATH_BYTES, MAX_PATH_NAMES, Path},
     reader::{BlockSource, one},
 };
 use crate::{
-    block::{Cid, Codec},
+    block::{Block, Cid, Codec},
     dag::pb::{Link, Node},
     error::{Error, Result},
 };
 
 /// The hash that places names in shards (multicodec murmur3-x64-64), the one in use.
-const MURMUR3: u64 = 0x22;
+pub(super) const MURMUR3: u64 = 0x22;
 
 /// Buckets of a shard: powers of two in these bounds (UnixFS specification). Kubo and Helia make 256; more than 1,024 have
 /// been used to exhaust readers' memory (CVE-2023-23625).
@@ -34,10 +35,10 @@ enum Entry {
 }
 
 /// A part of a directory that is too large for one node.
-struct Shard {
+pub(super) struct Shard {
     links: Vec<Link>,
     /// Bits of a name's hash that choose the bucket.
-    bits: u32,
+    pub bits: u32,
     /// Hexadecimal digits of the bucket in front of each name.
     digits: usize,
 }
@@ -75,7 +76,7 @@ pub async fn resolve(source: &dyn BlockSource, path: &Path) -> Result<Cid> {
                 }
                 Some(_) => {
                     let found = directory.find(source, &here, rest.make_contiguous()).await?;
-                    way.push(found.ok_or_else(nothing)?);
+                    way.push(found.ok_or_else(nothing)?.cid);
                     rest.pop_front();
                 }
             },
@@ -113,15 +114,12 @@ impl Entry {
                 return Err(Error::Unsupported(format!("{cid} is no file or directory but a value of linked data")));
             }
         }
-        let block = one(source.blocks(&[*cid]).await?, cid)?;
         let refused = |detail: &str| malformed(cid, detail);
-        let node = Node::decode(block.bytes()).map_err(|wrong| refused(wrong.0))?;
-        let message = node.data.ok_or_else(|| refused("a dag-pb node without UnixFS data"))?;
-        let data = Data::decode(&message).map_err(|wrong| refused(wrong.0))?;
+        let (links, data) = read(source, cid).await?;
         match data.kind {
             Kind::File | Kind::Raw => Ok(Entry::File),
-            Kind::Directory => Ok(Entry::Directory(node.links)),
-            Kind::HamtShard => Shard::of(node.links, &data).map(Entry::Shard).map_err(refused),
+            Kind::Directory => Ok(Entry::Directory(links)),
+            Kind::HamtShard => Shard::of(links, &data).map(Entry::Shard).map_err(refused),
             Kind::Symlink => {
                 let target = data.data.unwrap_or_default().to_vec();
                 String::from_utf8(target).map(Entry::Symlink).map_err(|_| refused("its target is not UTF-8"))
@@ -131,26 +129,23 @@ impl Entry {
     }
 
     /// What the first of `names` leads to in this directory.
-    async fn find(self, source: &dyn BlockSource, directory: &Cid, names: &[String]) -> Result<Option<Cid>> {
+    async fn find(self, source: &dyn BlockSource, directory: &Cid, names: &[String]) -> Result<Option<Link>> {
         let Some(name) = names.first() else { return Ok(None) };
         let named = |link: &Link| link.name.as_deref() == Some(name);
         let mut shard = match self {
             // Of two links with one name the first counts, so that all readers find the same.
-            Entry::Directory(links) => return Ok(links.into_iter().find(named).map(|link| link.cid)),
+            Entry::Directory(links) => return Ok(links.into_iter().find(named)),
             Entry::Shard(shard) => shard,
             Entry::File | Entry::Symlink(_) => return Ok(None),
         };
-        let (mut hash, _) = mur3::murmurhash3_x64_128(name.as_bytes(), 0);
-        let (bits, mut left) = (shard.bits, u64::BITS);
-        loop {
+        let (hash, bits) = (hamt::hash(name), shard.bits);
+        for depth in 0.. {
             // From the highest bits of the hash down, as many levels as it has bits for.
-            left = left.checked_sub(bits).ok_or_else(|| malformed(directory, "its shards are deeper than any hash"))?;
-            let bucket = hash >> (u64::BITS - bits);
-            hash <<= bits;
+            let Some(bucket) = hamt::bucket(hash, bits, depth) else { break };
             let Some(link) = shard.bucket(bucket) else { return Ok(None) };
             match link.name.as_deref().and_then(|text| text.get(shard.digits..)).unwrap_or_default() {
                 "" => {}
-                entry => return Ok((entry == name).then_some(link.cid)),
+                entry => return Ok((entry == name).then(|| Link { name: Some(name.clone()), ..link.clone() })),
             }
             let below = link.cid;
             hint(source, &below, directory, names);
@@ -159,12 +154,39 @@ impl Entry {
                 _ => return Err(malformed(&below, "it is no shard like the one above it")),
             };
         }
+        Err(malformed(directory, "its shards are deeper than any hash"))
     }
 }
 
+/// What a name stands for in a directory; none if it has no such name.
+pub async fn find(source: &dyn BlockSource, directory: &Cid, name: &str) -> Result<Option<Link>> {
+    let read = Entry::read(source, directory).await?;
+    read.find(source, directory, &[name.to_owned()]).await
+}
+
+/// A node's links, and what UnixFS says of it.
+pub(super) async fn read(source: &dyn BlockSource, cid: &Cid) -> Result<(Vec<Link>, Data)> {
+    let block = one(source.blocks(&[*cid]).await?, cid)?;
+    decode(&block)
+}
+
+pub(super) fn decode(block: &Block) -> Result<(Vec<Link>, Data)> {
+    let refused = |wrong: &str| malformed(block.cid(), wrong);
+    let node = Node::decode(block.bytes()).map_err(|wrong| refused(wrong.0))?;
+    let message = node.data.ok_or_else(|| refused("a dag-pb node without UnixFS data"))?;
+    let data = Data::decode(&message).map_err(|wrong| refused(wrong.0))?;
+    Ok((node.links, data))
+}
+
 impl Shard {
+    /// The shard with this CID.
+    pub async fn read(source: &dyn BlockSource, cid: &Cid) -> Result<Shard> {
+        let (links, data) = read(source, cid).await?;
+        Shard::of(links, &data).map_err(|wrong| malformed(cid, wrong))
+    }
+
     /// A shard, its bit field proven to fit its links: else two readers could find two things.
-    fn of(links: Vec<Link>, data: &Data) -> Result<Shard, &'static str> {
+    pub fn of(links: Vec<Link>, data: &Data) -> Result<Shard, &'static str> {
         if data.hash_type != Some(MURMUR3) {
             return Err("a shard's hash is not murmur3-x64-64");
         }
@@ -193,6 +215,16 @@ impl Shard {
         Ok(shard)
     }
 
+    /// Of each link the bucket, in their order, and the name of its entry; that of a shard below is empty.
+    pub fn into_entries(self) -> impl Iterator<Item = (u64, String, Link)> {
+        let buckets: Vec<u64> = self.links.iter().filter_map(|link| self.bucket_of(link)).collect();
+        let digits = self.digits;
+        buckets.into_iter().zip(self.links).map(move |(bucket, mut link)| {
+            let name = link.name.take().map(|mut name| name.split_off(digits)).unwrap_or_default();
+            (bucket, name, link)
+        })
+    }
+
     fn bucket(&self, bucket: u64) -> Option<&Link> {
         self.links.iter().find(|link| self.bucket_of(link) == Some(bucket))
     }
@@ -206,6 +238,6 @@ impl Shard {
 }
 
 /// Verified bytes that are no directory as UnixFS has it: nothing is damaged here, it was made like that.
-fn malformed(cid: &Cid, detail: &str) -> Error {
+pub(super) fn malformed(cid: &Cid, detail: &str) -> Error {
     Error::Unsupported(format!("{cid} is no well-formed UnixFS directory: {detail}"))
 }

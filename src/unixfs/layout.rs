@@ -52,7 +52,28 @@ impl fmt::Display for Profile {
     }
 }
 
-/// Everything that decides over a file's CID.
+/// When a directory is cut into shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sharding {
+    /// When it is larger than so many bytes,
+    pub threshold: usize,
+    /// counted like this.
+    pub rule: SizeRule,
+}
+
+/// What counts as the size of a directory (IPIP-499).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SizeRule {
+    /// Bytes of the names and the CIDs.
+    LinksBytes,
+    /// Bytes of the block that holds all of it.
+    BlockBytes,
+}
+
+/// The threshold of both profiles.
+const SHARD_OVER: usize = 256 * 1024;
+
+/// Everything that decides over a file's or a directory's CID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
     /// Of the nodes' CIDs; with version 0 the leaves are dag-pb and the hash is sha2-256.
@@ -65,6 +86,8 @@ pub struct Layout {
     pub raw_leaves: bool,
     /// Of every block.
     pub hash: HashFunction,
+    /// Of directories.
+    pub sharding: Sharding,
 }
 
 impl Default for Layout {
@@ -82,6 +105,7 @@ impl From<Profile> for Layout {
                 width: 1024,
                 raw_leaves: true,
                 hash: HashFunction::Sha2_256,
+                sharding: Sharding { threshold: SHARD_OVER, rule: SizeRule::BlockBytes },
             },
             Profile::UnixfsV0_2015 => Layout {
                 version: Version::V0,
@@ -89,6 +113,7 @@ impl From<Profile> for Layout {
                 width: 174,
                 raw_leaves: false,
                 hash: HashFunction::Sha2_256,
+                sharding: Sharding { threshold: SHARD_OVER, rule: SizeRule::LinksBytes },
             },
         }
     }
@@ -110,6 +135,8 @@ impl Layout {
             "CIDv0 cannot have raw leaves".into()
         } else if self.version == Version::V0 && self.hash != HashFunction::Sha2_256 {
             format!("CIDv0 cannot have {} digests", self.hash)
+        } else if self.sharding.threshold > SHARD_OVER {
+            format!("directories of {} bytes in one block; allowed are {SHARD_OVER}", self.sharding.threshold)
         } else {
             return Ok(self);
         };

@@ -34,6 +34,22 @@ pub trait BlockSource {
     fn on_the_way(&self, _node: &Cid, _from: &Cid, _names: &[String]) {}
 }
 
+/// A reference to one is one, for who does not ask ahead.
+#[async_trait(?Send)]
+impl<S: BlockSource + ?Sized> BlockSource for &S {
+    async fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>> {
+        (**self).blocks(cids).await
+    }
+
+    fn expect(&self, parts: &[(Cid, Range<u64>)]) {
+        (**self).expect(parts);
+    }
+
+    fn on_the_way(&self, node: &Cid, from: &Cid, names: &[String]) {
+        (**self).on_the_way(node, from, names);
+    }
+}
+
 /// Blocks asked for at once.
 const BATCH: usize = 4;
 
