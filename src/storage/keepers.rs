@@ -1,6 +1,6 @@
-//! Who keeps blocks: pins, stored roots, and names.
+//! Who keeps blocks: pins, stored roots, names, and the mutable tree.
 
-use super::{MAX_PAGE, Shared, walk::Walked};
+use super::{MAX_PAGE, Shared, files::root::Roots, walk::Walked};
 use crate::{
     block::Cid,
     error::Result,
@@ -14,7 +14,8 @@ pub struct Keeper {
     pub cid: Cid,
     /// Whether it keeps what is below, too.
     pub recursive: bool,
-    /// Whether some of it may be missing: it is still to come, or a name leads to what was never here.
+    /// Whether some of it may be missing: it is still to come, or a name, or the mutable tree, leads to
+    /// what was never here.
     pub pending: bool,
     /// Whether it is a pin, and not only a stored root.
     pub pinned: bool,
@@ -26,7 +27,7 @@ impl Keeper {
         Keeper { cid: pin.cid, recursive: pin.kind == PinKind::Recursive, pending: pin.pending, pinned: true }
     }
 
-    /// What a name leads to.
+    /// What a name, or the mutable tree, leads to.
     fn named(cid: Cid) -> Self {
         Keeper { cid, recursive: true, pending: true, pinned: false }
     }
@@ -41,7 +42,8 @@ impl Keeper {
     }
 }
 
-/// All of them, by pages: pins, then stored roots, pinned or not, then pins that are pending, then names.
+/// All of them, by pages: pins, then stored roots, pinned or not, then pins that are pending, then names, then
+/// the mutable tree.
 #[derive(Default)]
 pub struct Keepers {
     stage: Stage,
@@ -61,6 +63,7 @@ enum Stage {
     Roots,
     Pending,
     Names,
+    Tree,
     Ended,
 }
 
@@ -71,6 +74,7 @@ impl Keepers {
             let (last, page) = match self.stage {
                 Stage::Roots => self.roots(shared).await?,
                 Stage::Names => self.names(shared).await?,
+                Stage::Tree => (None, tree(shared).await?),
                 _ => self.pins(shared).await?,
             };
             if last.is_none() {
@@ -78,7 +82,8 @@ impl Keepers {
                     Stage::Pins => Stage::Roots,
                     Stage::Roots => Stage::Pending,
                     Stage::Pending => Stage::Names,
-                    Stage::Names | Stage::Ended => Stage::Ended,
+                    Stage::Names => Stage::Tree,
+                    Stage::Tree | Stage::Ended => Stage::Ended,
                 };
             }
             self.after = last;
@@ -121,4 +126,10 @@ impl Keepers {
         let wanted = |pin: &Pin| pin.pending == (self.stage == Stage::Pending);
         Ok((last, page.iter().filter(|pin| wanted(pin)).map(Keeper::of).collect()))
     }
+}
+
+/// The roots of the mutable tree.
+async fn tree(shared: &Shared) -> Result<Vec<Keeper>> {
+    let Roots { roots, .. } = Roots::load(shared).await?;
+    Ok(roots.into_iter().map(|root| Keeper::named(root.cid)).collect())
 }

@@ -7,6 +7,7 @@ mod cache;
 mod collect;
 mod count;
 mod fetch;
+mod files;
 mod gate;
 mod intake;
 mod keepers;
@@ -42,6 +43,7 @@ use self::{
 pub use self::{
     collect::{CollectOptions, CollectPhase, CollectProgress, CollectReport, Collection},
     fetch::{Fetched, OnFetched},
+    files::{CopyFrom, FileEntry, FilePage, FileStat, FileWriter, Files, HISTORY, PastRoot, WriteOptions},
     legacy::{Imported, LegacyImport},
     names::{Expected, MAX_NAME_BYTES, NamePage, Named},
     options::{CacheConfig, OpenOptions, PinOptions, StoreOptions, Verification},
