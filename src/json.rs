@@ -85,15 +85,16 @@ impl<'a> Json<'a> {
 }
 
 /// What is still to be read.
-struct Scanner<'a>(&'a str);
+pub struct Scanner<'a>(pub &'a str);
 
 impl<'a> Scanner<'a> {
-    fn skip_blanks(&mut self) {
+    /// Goes past blanks.
+    pub fn skip_blanks(&mut self) {
         self.0 = self.0.trim_start_matches([' ', '\t', '\r', '\n']);
     }
 
     /// Whether this comes next, after blanks perhaps; if so, it is read.
-    fn goes_past(&mut self, character: char) -> bool {
+    pub fn goes_past(&mut self, character: char) -> bool {
         self.skip_blanks();
         let rest = self.0.strip_prefix(character);
         self.0 = rest.unwrap_or(self.0);
@@ -101,7 +102,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Whether a list has another member, or ends here.
-    fn goes_on(&mut self, end: char, first: &mut bool) -> Option<bool> {
+    pub fn goes_on(&mut self, end: char, first: &mut bool) -> Option<bool> {
         if self.goes_past(end) {
             return Some(false);
         }
@@ -129,7 +130,7 @@ impl<'a> Scanner<'a> {
             't' => self.0 = all.strip_prefix("true")?,
             'f' => self.0 = all.strip_prefix("false")?,
             'n' => self.0 = all.strip_prefix("null")?,
-            _ => self.number()?,
+            _ => _ = self.number()?,
         }
         all.get(..all.len() - self.0.len()).map(Json)
     }
@@ -143,7 +144,8 @@ impl<'a> Scanner<'a> {
         Some((name, self.value(depth)?))
     }
 
-    fn string(&mut self) -> Option<String> {
+    /// Reads a string.
+    pub fn string(&mut self) -> Option<String> {
         let mut characters = self.0.strip_prefix('"')?.chars();
         let mut text = String::new();
         loop {
@@ -158,7 +160,9 @@ impl<'a> Scanner<'a> {
         Some(text)
     }
 
-    fn number(&mut self) -> Option<()> {
+    /// Reads a number: its text.
+    pub fn number(&mut self) -> Option<&'a str> {
+        let all = self.0;
         let rest = self.0.strip_prefix('-').unwrap_or(self.0);
         let mut rest = rest.strip_prefix('0').or_else(|| digits(rest))?;
         if let Some(fraction) = rest.strip_prefix('.') {
@@ -168,7 +172,7 @@ impl<'a> Scanner<'a> {
             rest = digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))?;
         }
         self.0 = rest;
-        Some(())
+        all.get(..all.len() - rest.len())
     }
 }
 

@@ -10,7 +10,7 @@ use ipfs_kit_storage::{
     block::{Block, Codec},
     dag::pb::{Link, Node},
     hash::{CpuHasher, HashFunction},
-    unixfs::{BlockSource, Data, FileReader, Kind},
+    unixfs::{BlockSource, Data, FileReader, Kind, Metadata, Mtime},
 };
 use proptest::prelude::*;
 
@@ -173,8 +173,14 @@ proptest! {
         block_sizes in prop::collection::vec(any::<u64>(), 0..10),
         hash_type in prop::option::of(any::<u64>()),
         fanout in prop::option::of(any::<u64>()),
+        mode in prop::option::of(any::<u32>()),
+        mtime in prop::option::of((any::<i64>(), 0..1_000_000_000u32)),
     ) {
-        let message = Data { kind, data: data.map(Bytes::from), file_size, block_sizes, hash_type, fanout };
+        // The usual mode is not written, so it does not come back.
+        let mode = mode.filter(|mode| *mode != kind.default_mode());
+        let mtime = mtime.map(|(seconds, nanoseconds)| Mtime { seconds, nanoseconds });
+        let metadata = Metadata { mode, mtime };
+        let message = Data { kind, data: data.map(Bytes::from), file_size, block_sizes, hash_type, fanout, metadata };
         prop_assert_eq!(Data::decode(&message.encode().into()).unwrap(), message);
     }
 }

@@ -15,7 +15,7 @@ use ipfs_kit_storage::{
     platform::native::SystemClock,
     storage::ReadOptions,
     tier::MemoryTier,
-    unixfs::{Layout, Profile},
+    unixfs::{Layout, Metadata, Path, Profile},
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -58,7 +58,7 @@ fn store(layout: Layout, size: u64, mut piece: impl FnMut(usize) -> Vec<u8>) -> 
 #[test]
 fn files_have_the_cids_that_kubo_gives() {
     let vectors = load("unixfs-cids.json");
-    let mut checked = 0;
+    let (mut checked, mut directories) = (0, 0);
     for (variant, expected) in vectors["variants"].as_object().unwrap() {
         let v1 = Layout::from(Profile::UnixfsV1_2025);
         let kubo_v1 = Layout { chunk_bytes: 256 * 1024, width: 174, ..v1 };
@@ -72,6 +72,13 @@ fn files_have_the_cids_that_kubo_gives() {
             "unixfs-v1-2025-chunk-1024" => Layout { chunk_bytes: 1024, ..v1 },
             other => panic!("a variant without a layout: {other}"),
         };
+        // Kubo's default counts names and CIDs, with CIDs of version 1 as well.
+        let by_links = Layout { sharding: Layout::from(Profile::UnixfsV0_2015).sharding, ..layout };
+        let of_directories = if expected["repo_profile"] == "default" { by_links } else { layout };
+        for (name, cid) in expected["dirs"].as_object().unwrap() {
+            assert_eq!(directory(of_directories, &files(name)), cid.as_str().unwrap(), "{variant}, {name}");
+            directories += 1;
+        }
         for (size, cid) in expected["files"].as_object().unwrap() {
             let size: u64 = size.parse().unwrap();
             let mut index = 0u64;
@@ -84,7 +91,67 @@ fn files_have_the_cids_that_kubo_gives() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 56);
+    assert_eq!((checked, directories), (56, 27));
+}
+
+/// What is in the directories of the vectors.
+fn files(directory: &str) -> Vec<(String, Vec<u8>)> {
+    let rule = |size: usize| (0..size).map(|i| (i * 31 + 7) as u8).collect();
+    let numbered = |count: usize, name: fn(usize) -> String| -> Vec<(String, Vec<u8>)> {
+        (0..count).map(|i| (name(i), i.to_string().into_bytes())).collect()
+    };
+    match directory {
+        "dir3" => vec![("a.txt".into(), rule(11)), ("b.bin".into(), rule(4096)), ("c.dat".into(), rule(300_000))],
+        "many100" => numbered(100, |i| format!("f{i}")),
+        "many5000" => numbered(5000, |i| format!("file-{i:05}")),
+        "emptydir" => Vec::new(),
+        other => panic!("a directory without files: {other}"),
+    }
+}
+
+/// Stores a directory of these files, and gives its CID after listing it and reading some of it back.
+fn directory(layout: Layout, files: &[(String, Vec<u8>)]) -> String {
+    block_on(async {
+        let storage = storage();
+        let options = StoreOptions { layout: Some(layout), ..StoreOptions::default() };
+        let mut tree = storage.tree(options).unwrap();
+        for (name, data) in files {
+            tree.file(name, data.clone(), Metadata::default()).await.unwrap();
+        }
+        let cid = tree.finish().await.unwrap().root.cid;
+        for (name, data) in files.iter().step_by(1 + files.len() / 50) {
+            let path = Path::new(cid, [name.clone()]).unwrap();
+            assert_eq!(storage.retrieve(path).await.unwrap(), data, "{name}");
+        }
+        cid.to_string()
+    })
+}
+
+#[test]
+fn directories_have_the_cids_of_ipip_499() {
+    let vectors = load("ipip-0499.json");
+    let mut checked = 0;
+    for vector in vectors["vectors"].as_array().unwrap() {
+        let Some(made) = vector.get("directory") else { continue };
+        let layout = Profile::from_name(vector["profile"].as_str().unwrap()).unwrap().into();
+        let number = |name: &str| made.get(name).map(|number| number.as_u64().unwrap() as usize);
+        let key: [u8; 32] = Sha256::digest(made["seed"].as_str().unwrap()).into();
+        let mut stream = ChaCha20::new(&key.into(), &[0; 12].into());
+        let (entries, length) = (number("entries").unwrap(), number("name_length").unwrap());
+        let files: Vec<(String, Vec<u8>)> = (1..=entries)
+            .map(|at| {
+                let last = number("last_name_length").filter(|_| at == entries);
+                let mut name = vec![0; last.unwrap_or(length)];
+                stream.apply_keystream(&mut name);
+                let letters = b"abcdefghijklmnopqrstuvwxyz01234567890-_";
+                let name = name.iter().map(|byte| letters[*byte as usize % 39]).collect();
+                (String::from_utf8(name).unwrap(), made["content"].as_str().unwrap().into())
+            })
+            .collect();
+        assert_eq!(directory(layout, &files), vector["cid"].as_str().unwrap(), "{vector}");
+        checked += 1;
+    }
+    assert_eq!(checked, 4);
 }
 
 #[test]

@@ -4,11 +4,12 @@
 //! given nothing else to keep. The one other door, [`Block::vouched`], is for reads under a policy that trusts the medium.
 
 mod cid;
-mod multibase;
+pub(crate) mod multibase;
 
 use bytes::Bytes;
 
-pub use self::cid::{Cid, Codec, Key, check, from_bytes, key, new_cid, parse};
+pub use self::cid::{Cid, Codec, Key, check, from_bytes, from_text, key, new_cid, parse};
+pub(crate) use self::multibase::base64;
 use crate::{
     error::{Error, Result},
     hash::{HashFunction, Hasher},

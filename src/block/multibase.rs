@@ -22,6 +22,15 @@ pub fn base32(bytes: &[u8]) -> String {
     [b'b'].iter().chain(symbols).copied().map(char::from).collect()
 }
 
+/// Base64 without padding, bare.
+pub fn base64(bytes: &[u8]) -> String {
+    let (mut digits, held) = regroup(bytes, 8, 6);
+    if let Some((rest, bits)) = held {
+        digits.push(rest << (6 - bits));
+    }
+    digits.into_iter().filter_map(|digit| BASE64.get(usize::from(digit))).copied().map(char::from).collect()
+}
+
 /// Base58btc, bare.
 pub fn base58(bytes: &[u8]) -> String {
     let symbols = rebase(bytes, 256, 58).into_iter().filter_map(|digit| BASE58.get(usize::from(digit)));

@@ -3,7 +3,10 @@
 use bytes::Bytes;
 
 pub use super::protobuf::Malformed;
-use super::protobuf::{self, Fields};
+use super::{
+    Map, Value,
+    protobuf::{self, Fields},
+};
 use crate::block::{self, Cid};
 
 /// One link of a node.
@@ -107,5 +110,73 @@ impl Link {
         protobuf::bytes_field_len(self.cid.encoded_len())
             + self.name.as_ref().map_or(0, |name| protobuf::bytes_field_len(name.len()))
             + self.tsize.map_or(0, |tsize| 1 + protobuf::varint_len(tsize))
+    }
+}
+
+/// In the data model a node is a map with `Data`, if there is any, and `Links`; each of these has `Hash`, and perhaps `Name`
+/// and `Tsize`.
+impl From<Node> for Value {
+    fn from(node: Node) -> Value {
+        let map = |entries: [Option<(&str, Value)>; 3]| {
+            let entries = entries.into_iter().flatten().map(|(name, value)| (name.to_owned(), value));
+            Value::Map(Map::of(entries.collect()).unwrap_or_default())
+        };
+        let links = node.links.into_iter().map(|link| {
+            let name = link.name.map(|name| ("Name", Value::String(name)));
+            let tsize = link.tsize.map(|tsize| ("Tsize", Value::Integer(tsize.into())));
+            map([Some(("Hash", Value::link(link.cid))), name, tsize])
+        });
+        let links = Value::List(links.collect());
+        map([node.data.map(|data| ("Data", Value::Bytes(data))), Some(("Links", links)), None])
+    }
+}
+
+impl TryFrom<Value> for Node {
+    type Error = Malformed;
+
+    /// Of values only those forms are nodes.
+    fn try_from(value: Value) -> Result<Node, Malformed> {
+        let Value::Map(map) = value else { return Err(Malformed("a dag-pb node is a map")) };
+        let (mut data, mut links) = (None, None);
+        for (name, value) in map.into_entries() {
+            match (name.as_str(), value) {
+                ("Data", Value::Bytes(bytes)) => data = Some(bytes),
+                ("Links", Value::List(items)) => {
+                    let all: Result<Vec<Link>, Malformed> = items.into_iter().map(Link::try_from).collect();
+                    links = Some(all?);
+                }
+                _ => return Err(Malformed("a dag-pb node has bytes as Data, a list as Links, and nothing else")),
+            }
+        }
+        let links = links.ok_or(Malformed("a dag-pb node has a list of Links"))?;
+        // Writers sort them by name, without a name first, and leave those of one name as they are.
+        if !links.is_sorted_by_key(|link| link.name.as_deref().unwrap_or_default()) {
+            return Err(Malformed("the Links of a dag-pb node are not in the order of their names"));
+        }
+        Ok(Node { links, data })
+    }
+}
+
+impl TryFrom<Value> for Link {
+    type Error = Malformed;
+
+    fn try_from(value: Value) -> Result<Link, Malformed> {
+        let Value::Map(map) = value else { return Err(Malformed("a link of a dag-pb node is a map")) };
+        let (mut cid, mut name, mut tsize) = (None, None, None);
+        for (key, value) in map.into_entries() {
+            match (key.as_str(), value) {
+                ("Hash", Value::Link(link)) => cid = Some(*link),
+                ("Name", Value::String(text)) => name = Some(text),
+                ("Tsize", Value::Integer(size)) => {
+                    tsize = Some(u64::try_from(size).map_err(|_| Malformed("the Tsize of a dag-pb link is negative"))?);
+                }
+                _ => {
+                    let fields =
+                        "a dag-pb link has a link as Hash, a string as Name, an integer as Tsize, and nothing else";
+                    return Err(Malformed(fields));
+                }
+            }
+        }
+        Ok(Link { cid: cid.ok_or(Malformed("a link of a dag-pb node has no Hash"))?, name, tsize })
     }
 }

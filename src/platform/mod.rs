@@ -6,6 +6,7 @@ pub mod files;
 pub mod http;
 #[cfg(not(target_family = "wasm"))]
 pub mod native;
+pub mod number;
 #[cfg(any(feature = "component", feature = "cli", feature = "bridge"))]
 pub mod wasi;
 

@@ -1,10 +1,10 @@
 //! Who keeps blocks: pins, stored roots, names, and the mutable tree.
 
-use super::{MAX_PAGE, Shared, files::root::Roots, walk::Walked};
+use super::{MAX_PAGE, Shared, files::root::Roots, values::is_value, walk::Walked};
 use crate::{
     block::Cid,
     error::Result,
-    tier::{Pin, PinKind, StoredRoot},
+    tier::{Pin, PinKind},
 };
 
 /// One of them.
@@ -14,40 +14,62 @@ pub struct Keeper {
     pub cid: Cid,
     /// Whether it keeps what is below, too.
     pub recursive: bool,
-    /// Whether some of it may be missing: it is still to come, or a name, or the mutable tree, leads to
-    /// what was never here.
+    /// Whether some of it is still to come.
     pub pending: bool,
     /// Whether it is a pin, and not only a stored root.
     pub pinned: bool,
+    /// Whether what is below it may never have been here: a stored value may link to anything, and keeps of that what is here.
+    pub loose: bool,
 }
 
 impl Keeper {
     /// A pin.
     pub fn of(pin: &Pin) -> Self {
-        Keeper { cid: pin.cid, recursive: pin.kind == PinKind::Recursive, pending: pin.pending, pinned: true }
+        Keeper {
+            cid: pin.cid,
+            recursive: pin.kind == PinKind::Recursive,
+            pending: pin.pending,
+            pinned: true,
+            loose: false,
+        }
+    }
+
+    /// A stored root.
+    fn stored(cid: Cid) -> Self {
+        let loose = is_value(&cid);
+        Keeper { cid, recursive: true, pending: false, pinned: false, loose }
     }
 
     /// What a name, or the mutable tree, leads to.
     fn named(cid: Cid) -> Self {
-        Keeper { cid, recursive: true, pending: true, pinned: false }
+        Keeper { cid, recursive: true, pending: true, pinned: false, loose: false }
     }
 
-    /// Whether all that it needs is known by such a walk: what is still to come is not needed yet.
+    /// Whether all that it needs is known by such a walk: what is still to come of a pin is not needed yet.
     pub fn knows(&self, walked: Walked) -> bool {
         match walked {
             Walked::Whole => true,
+            Walked::Below => self.pending || self.loose,
             Walked::Missing => self.pending,
             Walked::Unreadable => false,
         }
     }
+
+    /// Whether it lacks something when this block, which it reaches, is not held.
+    pub fn needs(&self, cid: &Cid) -> bool {
+        !self.pending && (!self.loose || *cid == self.cid)
+    }
 }
 
-/// All of them, by pages: pins, then stored roots, pinned or not, then pins that are pending, then names, then
-/// the mutable tree.
+/// All of them, by pages: pins, then stored roots, pinned or not, then stored values, then pins that are pending, then
+/// names, then the mutable tree. Those that
+/// need not be whole come last: a walk that has been below a node once does not tell again what is missing there.
 #[derive(Default)]
 pub struct Keepers {
     stage: Stage,
     after: Option<After>,
+    /// There are stored values.
+    loose: bool,
 }
 
 /// After what the next page begins.
@@ -61,6 +83,7 @@ enum Stage {
     #[default]
     Pins,
     Roots,
+    Loose,
     Pending,
     Names,
     Tree,
@@ -72,7 +95,7 @@ impl Keepers {
     pub async fn next_page(&mut self, shared: &Shared) -> Result<Vec<Keeper>> {
         while self.stage != Stage::Ended {
             let (last, page) = match self.stage {
-                Stage::Roots => self.roots(shared).await?,
+                Stage::Roots | Stage::Loose => self.roots(shared).await?,
                 Stage::Names => self.names(shared).await?,
                 Stage::Tree => (None, tree(shared).await?),
                 _ => self.pins(shared).await?,
@@ -80,7 +103,8 @@ impl Keepers {
             if last.is_none() {
                 self.stage = match self.stage {
                     Stage::Pins => Stage::Roots,
-                    Stage::Roots => Stage::Pending,
+                    Stage::Roots if self.loose => Stage::Loose,
+                    Stage::Roots | Stage::Loose => Stage::Pending,
                     Stage::Pending => Stage::Names,
                     Stage::Names => Stage::Tree,
                     Stage::Tree | Stage::Ended => Stage::Ended,
@@ -101,13 +125,14 @@ impl Keepers {
         }
     }
 
-    async fn roots(&self, shared: &Shared) -> Result<(Option<After>, Vec<Keeper>)> {
+    async fn roots(&mut self, shared: &Shared) -> Result<(Option<After>, Vec<Keeper>)> {
         let page = shared.tier.roots(self.cid(), MAX_PAGE).await?;
         let last = page.last().map(|last| After::Cid(last.root.cid));
         // Pinned ones as well: one may have been pinned since the pins were listed.
-        let keeper =
-            |stored: StoredRoot| Keeper { cid: stored.root.cid, recursive: true, pending: false, pinned: false };
-        Ok((last, page.into_iter().map(keeper).collect()))
+        let mut keepers: Vec<Keeper> = page.iter().map(|stored| Keeper::stored(stored.root.cid)).collect();
+        self.loose |= keepers.iter().any(|keeper| keeper.loose);
+        keepers.retain(|keeper| keeper.loose == (self.stage == Stage::Loose));
+        Ok((last, keepers))
     }
 
     async fn names(&self, shared: &Shared) -> Result<(Option<After>, Vec<Keeper>)> {

@@ -22,6 +22,7 @@ mod room;
 mod status;
 mod sweep;
 mod tree;
+mod values;
 mod verify;
 mod walk;
 mod writer;
@@ -53,6 +54,7 @@ pub use self::{
     room::{Evicted, EvictionReason, Evictions, OnEvicted},
     status::{BackendReport, BackendState, Status},
     tree::TreeWriter,
+    values::ValueOptions,
     verify::{Check, Fault, Finding, Progress, Report, Tally, VerifyOptions},
     writer::Writer,
 };

@@ -7,12 +7,14 @@ use super::{
     count::count,
     fetch::{Session, Source},
     sweep,
+    values::is_value,
     walk::walk_all,
 };
 use crate::{
-    block::{Cid, Codec},
+    block::Cid,
     error::{Error, OfflineReason, Result},
     tier::{Commit, Durability, Pin, PinKind, Root},
+    unixfs::BlockSource,
 };
 
 /// A part of a list of pins.
@@ -69,6 +71,10 @@ impl Storage {
         let shared = &self.shared;
         loop {
             let stored = shared.tier.root(&pin.cid).await?.is_some();
+            // What a stored value links to may never have been here.
+            if !stored || is_value(&pin.cid) {
+                self.complete(pin, options).await?;
+            }
             let adopted = if stored { None } else { Some(self.adopt(pin, options).await?) };
             shared.measure(pin).await?;
             let (storage, pin) = (self.clone(), pin.clone());
@@ -86,8 +92,8 @@ impl Storage {
         }
     }
 
-    /// A root for a DAG that has none; what of it is not here is fetched, and pinned as it comes.
-    async fn adopt(&self, pin: &Pin, options: &PinOptions) -> Result<Root> {
+    /// What of a DAG is not here is fetched, and pinned as it comes.
+    async fn complete(&self, pin: &Pin, options: &PinOptions) -> Result<()> {
         let (shared, cid) = (&self.shared, &pin.cid);
         let local = Source::new(shared.blocks.clone(), Err(OfflineReason::Requested));
         match walk_all(&local, cid).await {
@@ -96,18 +102,23 @@ impl Storage {
                     shared.set_pin(Pin { pending: true, ..pin.clone() }, None).await?;
                 }
                 let source = shared.source(cid.into(), None, options.offline, options.on_fetched.clone());
-                walk_all(&source, cid).await?;
+                walk_all(&source, cid).await
             }
-            done => done?,
+            done => done,
         }
+    }
+
+    /// A root for a DAG that has none, and is all here.
+    async fn adopt(&self, pin: &Pin, options: &PinOptions) -> Result<Root> {
+        let (shared, cid) = (&self.shared, &pin.cid);
         let root = ReadOptions { offline: options.offline, ..ReadOptions::range(0, Some(0)) };
-        let size = match Codec::of(cid)? {
-            Codec::Raw | Codec::DagPb => match self.reader(cid, root).await {
+        let size = match is_value(cid) {
+            true => shared.blocks.blocks(&[*cid]).await?.iter().map(|block| block.bytes().len() as u64).sum(),
+            false => match self.reader(cid, root).await {
                 Ok(reader) => reader.size(),
                 Err(Error::Unsupported(_)) => 0,
                 Err(error) => return Err(error),
             },
-            Codec::DagCbor | Codec::DagJson => 0,
         };
         Ok(Root { cid: *cid, filename: None, size, modified: shared.clock.now(), profile: None })
     }

@@ -4,7 +4,7 @@ use std::{collections::HashSet, mem};
 
 use super::{Shared, fetch::Source};
 use crate::{
-    block::{Block, Cid, Codec},
+    block::{self, Block, Cid, Codec},
     dag,
     error::{Error, Result},
     unixfs::BlockSource,
@@ -19,7 +19,9 @@ pub enum Walked {
     /// All of it.
     #[default]
     Whole,
-    /// Some nodes are not held.
+    /// Some nodes below its root are not held.
+    Below,
+    /// Its root is not held.
     Missing,
     /// Some are held, and cannot be read.
     Unreadable,
@@ -30,6 +32,7 @@ pub enum Walked {
 pub struct Walk {
     stack: Vec<Cid>,
     seen: HashSet<[u8; 20]>,
+    root: Option<Cid>,
     walked: Walked,
 }
 
@@ -37,6 +40,7 @@ impl Walk {
     /// Goes on with another DAG; what was seen before is not visited again.
     pub fn begin(&mut self, root: &Cid) {
         self.stack.push(*root);
+        self.root = Some(*root);
         self.walked = Walked::Whole;
     }
 
@@ -45,7 +49,7 @@ impl Walk {
         let mut nodes = Vec::new();
         while let Some(cid) = self.stack.pop() {
             visit(&cid);
-            if Codec::of(&cid)? != Codec::Raw && !self.seen.contains(&mark(&cid)) {
+            if !is_leaf(&cid) && !self.seen.contains(&mark(&cid)) {
                 nodes.push(cid);
                 if nodes.len() == NODES_AT_ONCE {
                     break;
@@ -62,7 +66,10 @@ impl Walk {
                 for node in nodes {
                     match shared.blocks.blocks(&[node]).await {
                         Ok(block) => block.iter().for_each(|block| self.descend(block)),
-                        Err(Error::NotAvailableOffline { .. }) => self.walked = self.walked.max(Walked::Missing),
+                        Err(Error::NotAvailableOffline { .. }) => {
+                            let missing = if self.root == Some(node) { Walked::Missing } else { Walked::Below };
+                            self.walked = self.walked.max(missing);
+                        }
                         Err(Error::Corrupt { .. }) => self.walked = Walked::Unreadable,
                         Err(error) => return Err(error),
                     }
@@ -82,6 +89,11 @@ impl Walk {
             Err(_) => self.walked = Walked::Unreadable,
         }
     }
+}
+
+/// Whether nothing is below it: raw bytes, or what has a codec that is not known here, as a value may link to.
+pub fn is_leaf(cid: &Cid) -> bool {
+    Codec::of(cid).map_or(true, |codec| codec == Codec::Raw)
 }
 
 /// Twenty bytes stand for a node: that nobody finds two alike matters, for the second would not be walked.
@@ -109,10 +121,17 @@ pub async fn walk_all(source: &Source, root: &Cid) -> Result<()> {
     let mut stack = vec![*root];
     source.ensure(&stack).await?;
     while let Some(cid) = stack.pop() {
-        if Codec::of(&cid)? == Codec::Raw || !seen.insert(cid) {
+        if is_leaf(&cid) || !seen.insert(cid) {
             continue;
         }
         let below = source.blocks(&[cid]).await?.first().map_or(Ok(Vec::new()), dag::links)?;
+        if let Some((foreign, Err(why))) =
+            below.iter().map(|below| (below, block::check(below))).find(|(_, known)| known.is_err())
+        {
+            return Err(Error::Unsupported(format!(
+                "{cid} links to {foreign}, and so not all of it can be had: {why}"
+            )));
+        }
         source.ensure_below(cid, &below).await?;
         stack.extend(below.into_iter().rev());
     }

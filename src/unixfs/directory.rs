@@ -1,12 +1,10 @@
-//! Finds what a path leads to: names in directories, in one node or in shards, and symbolic links.
-
-use std::collections::VecDeque;
+//! Names in directories, in one node or in shards, and symbolic links.
 
 use super::{
     data::{Data, Kind},
     hamt,
-    path::{MAX_PATH_BYTES, MAX_PATH_NAMES, Path},
     reader::{BlockSource, one},
+    resolve::hint,
 };
 use crate::{
     block::{Block, Cid, Codec},
@@ -21,14 +19,13 @@ pub(super) const MURMUR3: u64 = 0x22;
 /// been used to exhaust readers' memory (CVE-2023-23625).
 const FANOUTS: std::ops::RangeInclusive<u64> = 8..=1024;
 
-/// Most symbolic links on the way, as many as operating systems follow or fewer: a loop ends here.
-const MAX_SYMLINKS: usize = 32;
-
 /// A node on the way.
-enum Entry {
+pub(super) enum Entry {
+    /// One, or a part of one.
     File,
     /// All names in one node.
     Directory(Vec<Link>),
+    /// Some of the names, each in the bucket of its hash.
     Shard(Shard),
     /// A symbolic link, and where it points.
     Symlink(String),
@@ -43,70 +40,9 @@ pub(super) struct Shard {
     digits: usize,
 }
 
-/// What a path leads to, a directory perhaps. A plain CID leads to itself, and nothing is read for it.
-///
-/// Symbolic links are followed, also at the end; one that leads out of the path's CID is [`Error::Denied`]. What is missing
-/// is [`Error::NotFound`], and proven to be so by the directory.
-pub async fn resolve(source: &dyn BlockSource, path: &Path) -> Result<Cid> {
-    if path.names().is_empty() {
-        return Ok(*path.cid());
-    }
-    let nothing = || Error::NotFound(path.clone());
-    let mut way = vec![*path.cid()];
-    let mut rest: VecDeque<String> = path.names().iter().cloned().collect();
-    let mut symlinks = 0;
-    while let Some(here) = way.last().copied() {
-        hint(source, &here, &here, rest.make_contiguous());
-        match Entry::read(source, &here).await? {
-            Entry::Symlink(target) => {
-                way.pop();
-                symlinks += 1;
-                if symlinks > MAX_SYMLINKS {
-                    return Err(Error::Unsupported(format!("{path}: more than {MAX_SYMLINKS} symbolic links")));
-                }
-                follow(path, &target, &mut rest)?;
-            }
-            Entry::File if rest.is_empty() => return Ok(here),
-            Entry::File => return Err(nothing()),
-            directory => match rest.front().map(String::as_str) {
-                None => return Ok(here),
-                Some("..") => {
-                    way.pop();
-                    rest.pop_front();
-                }
-                Some(_) => {
-                    let found = directory.find(source, &here, rest.make_contiguous()).await?;
-                    way.push(found.ok_or_else(nothing)?.cid);
-                    rest.pop_front();
-                }
-            },
-        }
-    }
-    Err(Error::Denied(format!("{path}: a symbolic link leads out of {}", path.cid())))
-}
-
-/// Puts the names of a link's target before the rest.
-fn follow(path: &Path, target: &str, rest: &mut VecDeque<String>) -> Result<()> {
-    if target.starts_with('/') {
-        return Err(Error::Denied(format!("{path}: a symbolic link leads out of {}, to {target:?}", path.cid())));
-    }
-    let names = target.split('/').filter(|name| !matches!(*name, "" | "."));
-    if target.len() > MAX_PATH_BYTES || names.clone().count() + rest.len() > MAX_PATH_NAMES {
-        return Err(Error::Unsupported(format!("{path}: a symbolic link makes it too long")));
-    }
-    names.rev().for_each(|name| rest.push_front(name.to_owned()));
-    Ok(())
-}
-
-/// Tells the source where this leads, as long as it leads downwards.
-fn hint(source: &dyn BlockSource, node: &Cid, from: &Cid, names: &[String]) {
-    if !names.iter().any(|name| name == "..") {
-        source.on_the_way(node, from, names);
-    }
-}
-
 impl Entry {
-    async fn read(source: &dyn BlockSource, cid: &Cid) -> Result<Entry> {
+    /// What kind of node it is.
+    pub(super) async fn read(source: &dyn BlockSource, cid: &Cid) -> Result<Entry> {
         match Codec::of(cid)? {
             Codec::Raw => return Ok(Entry::File),
             Codec::DagPb => {}
@@ -129,7 +65,12 @@ impl Entry {
     }
 
     /// What the first of `names` leads to in this directory.
-    async fn find(self, source: &dyn BlockSource, directory: &Cid, names: &[String]) -> Result<Option<Link>> {
+    pub(super) async fn find(
+        self,
+        source: &dyn BlockSource,
+        directory: &Cid,
+        names: &[String],
+    ) -> Result<Option<Link>> {
         let Some(name) = names.first() else { return Ok(None) };
         let named = |link: &Link| link.name.as_deref() == Some(name);
         let mut shard = match self {

@@ -95,7 +95,9 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
             Codec::Raw => (block.bytes().len() as u64, None),
             Codec::DagPb => FileNode::decode(&block).map(|node| (node.size, Some(node)))?,
             Codec::DagCbor | Codec::DagJson => {
-                return Err(Error::Unsupported(format!("{root} is no file but a value of linked data")));
+                return Err(Error::Unsupported(format!(
+                    "{root} is no file but a value of linked data; get it as a value"
+                )));
             }
         };
         let start = offset.min(size);
@@ -260,7 +262,7 @@ pub(super) fn malformed(cid: &Cid, detail: &str) -> Error {
     Error::Unsupported(format!("{cid} is no well-formed UnixFS file: {detail}"))
 }
 
-pub(super) fn one(blocks: Vec<Block>, cid: &Cid) -> Result<Block> {
+pub fn one(blocks: Vec<Block>, cid: &Cid) -> Result<Block> {
     blocks.into_iter().next().ok_or_else(|| Error::corrupt(*cid, "the source gave no block"))
 }
 

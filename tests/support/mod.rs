@@ -26,7 +26,7 @@ use ipfs_kit_storage::{
     },
     remote::{Connector, Failure, Gateway, Patience, Remote, Remotes},
     tier::{Commit, MemoryTier, Tier},
-    unixfs::{BlockSource, FileReader, Layout, resolve},
+    unixfs::{BlockSource, FileReader, Layout, locate},
 };
 
 /// Milliseconds that pass only while somebody waits for them.
@@ -166,10 +166,10 @@ impl Origin {
     /// The blocks of a range of what a path leads to, and before them those on the way, as a reader comes by them.
     pub async fn entity(self: &Rc<Self>, path: &Path, range: Range<u64>) -> Option<Vec<(Cid, Bytes)>> {
         let tape = Tape { origin: self.clone(), blocks: Rc::default() };
-        let found = resolve(&tape, path).await.ok()?;
+        let found = locate(&tape, path).await.ok()?.cid;
         match FileReader::open(tape.clone(), found, range.start, Some(range.end - range.start)).await {
             Ok(mut reader) => while reader.next().await.unwrap().is_some() {},
-            // No file: of a directory its nodes.
+            // No file: of a directory its nodes, of a value its block.
             Err(Error::Unsupported(_)) => {}
             Err(_) => return None,
         }

@@ -6,7 +6,9 @@ use lexopt::prelude::*;
 
 use crate::{
     bindings::wasi::Place,
-    storage::{OpenOptions, PinOptions, ReadOptions, VerifyOptions},
+    block::Codec,
+    hash::HashFunction,
+    storage::{OpenOptions, PinOptions, ReadOptions, ValueOptions, VerifyOptions},
     tier::{Durability, PinKind},
     unixfs::{Layout, Profile},
 };
@@ -29,6 +31,16 @@ Commands:
       --length N         at most N bytes
       --offline          only if it is held here
       --pin              pin it, once it has been read as a whole
+  dag put [FILE]       store a value of linked data and print its CID; default: standard input
+      --input-codec NAME the codec it is given in: dag-json (default) or dag-cbor
+      --store-codec NAME the codec of the stored block: dag-cbor (default) or dag-json
+      --hash NAME        the hash of its CID: sha2-256 (default), sha2-512 or blake3
+      --pin              pin it, and all that it links to; what of that is not held is fetched
+      --name NAME        list it under this name
+      --offline          not with a network
+  dag get PATH         print what a path leads to, through values, directories and links
+      --output-codec NAME  dag-json (default) or dag-cbor
+      --offline          only if it is held here
   push CID REMOTE      give it, and all below it, to one of the remotes
       --pin              have it pinned there
   ls                   list what is stored
@@ -109,6 +121,16 @@ pub enum Command {
         output: Option<String>,
         options: ReadOptions,
     },
+    PutValue {
+        file: String,
+        input: Codec,
+        options: ValueOptions,
+    },
+    GetValue {
+        path: String,
+        codec: Codec,
+        offline: bool,
+    },
     Push {
         cid: String,
         remote: String,
@@ -166,6 +188,10 @@ struct Given {
     sample: Option<f64>,
     seed: Option<u32>,
     repair: bool,
+    input_codec: Option<Codec>,
+    store_codec: Option<Codec>,
+    output_codec: Option<Codec>,
+    hash: HashFunction,
     values: Vec<String>,
 }
 
@@ -214,6 +240,15 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
             Long("sample") => given.sample = Some(parser.value()?.parse::<f64>()? / 100.0),
             Long("seed") => given.seed = Some(parser.value()?.parse()?),
             Long("repair") => given.repair = true,
+            Long("input-codec") => given.input_codec = Some(codec(&parser.value()?.string()?)?),
+            Long("store-codec") => given.store_codec = Some(codec(&parser.value()?.string()?)?),
+            Long("output-codec") => given.output_codec = Some(codec(&parser.value()?.string()?)?),
+            Long("hash") => {
+                let name = parser.value()?.string()?;
+                let known = HashFunction::ALL.into_iter().find(|hash| hash.to_string() == name);
+                given.hash =
+                    known.ok_or_else(|| format!("no hash {name:?}; there are sha2-256, sha2-512 and blake3"))?;
+            }
             Value(value) if verb.is_none() => verb = Some(value.string()?),
             Value(value) => given.values.push(value.string()?),
             other => return Err(other.unexpected()),
@@ -260,6 +295,7 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
                 ..ReadOptions::range(given.offset, given.length)
             },
         },
+        "dag" => value(given)?,
         "push" => match <[String; 2]>::try_from(given.values) {
             Ok([cid, remote]) => Command::Push { cid, remote, pin: given.pin },
             Err(_) => return Err("push takes a CID and a remote".into()),
@@ -289,6 +325,36 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
         },
         other => return Err(format!("no command {other:?}").into()),
     })
+}
+
+/// What is to be done with a value of linked data.
+fn value(given: Given) -> Result<Command, lexopt::Error> {
+    let Given { offline, pin, name: filename, hash, .. } = given;
+    let mut words = given.values.into_iter();
+    let (verb, argument) = (words.next(), words.next());
+    match (verb.as_deref(), argument, words.next()) {
+        (Some("put"), file, None) => {
+            let codec = given.store_codec.unwrap_or(Codec::DagCbor);
+            Ok(Command::PutValue {
+                file: file.unwrap_or_else(|| "-".into()),
+                input: given.input_codec.unwrap_or(Codec::DagJson),
+                options: ValueOptions { codec, hash, filename, pin, offline },
+            })
+        }
+        (Some("get"), Some(path), None) => {
+            let codec = given.output_codec.unwrap_or(Codec::DagJson);
+            Ok(Command::GetValue { path, codec, offline })
+        }
+        _ => Err("dag takes put [FILE], or get PATH".into()),
+    }
+}
+
+fn codec(name: &str) -> Result<Codec, lexopt::Error> {
+    match name {
+        "dag-cbor" => Ok(Codec::DagCbor),
+        "dag-json" => Ok(Codec::DagJson),
+        other => Err(format!("no codec {other:?}; there are dag-cbor and dag-json").into()),
+    }
 }
 
 fn label(text: &str) -> Result<(String, String), lexopt::Error> {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     arguments::{Command, Store},
+    dag,
     output::{Output, size},
     pins, upkeep,
     world::wasi::cli::stdin,
@@ -37,6 +38,8 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
             let mut reader = wait(storage.reader(Path::parse(&path)?, options))?;
             retrieve(&mut reader, to, strict, output)
         }
+        Command::PutValue { file, input, options } => dag::put(&storage, &file, input, options, output),
+        Command::GetValue { path, codec, offline } => dag::get(&storage, &path, codec, offline, output),
         Command::Push { cid, remote, pin } => push(&storage, &block::parse(&cid)?, &remote, pin, output),
         Command::List => list(&storage, output),
         Command::Stat { cid } => {
@@ -64,35 +67,45 @@ fn store_one(storage: &Storage, file: &str, pin: bool, name: Option<String>, out
     let own_name = || file.rsplit('/').next().filter(|name| !name.is_empty() && file != "-").map(str::to_owned);
     let filename = name.or_else(own_name);
     let mut writer = storage.writer(StoreOptions { filename, pin, layout: None })?;
-    if file == "-" {
-        let input = stdin::get_stdin();
-        loop {
-            match input.blocking_read(READ_BYTES as u64) {
-                Ok(bytes) => wait(writer.write(bytes.into()))?,
-                Err(StreamError::Closed) => break,
-                Err(StreamError::LastOperationFailed(error)) => {
-                    return Err(Error::Io(format!("cannot read standard input: {}", error.to_debug_string())));
-                }
-            }
-        }
-    } else {
-        let input = WasiFile::open(file)?;
-        let total = input.len()?;
-        let mut done = 0;
-        loop {
-            let bytes = input.read_at(done, READ_BYTES)?;
-            if bytes.is_empty() {
-                break;
-            }
-            done += bytes.len() as u64;
-            wait(writer.write(bytes.into()))?;
-            output.progress(file, done, total);
-        }
-    }
+    feed(file, &mut |bytes, done, total| {
+        wait(writer.write(bytes))?;
+        output.progress(file, done, total);
+        Ok(())
+    })?;
     let stored = wait(writer.finish())?;
     output.clear_progress();
     let label = stored.root.filename.as_deref().unwrap_or_default();
     output.line(object(&stored), format!("{} {label}", stored.root.cid).trim_end())
+}
+
+/// Reads a file, or standard input, piece by piece: the bytes, how far they reach, and of how many; 0 is unknown.
+pub fn feed(file: &str, take: &mut dyn FnMut(Bytes, u64, u64) -> Result<()>) -> Result<()> {
+    let mut done = 0;
+    if file == "-" {
+        let input = stdin::get_stdin();
+        return loop {
+            match input.blocking_read(READ_BYTES as u64) {
+                Ok(bytes) => {
+                    done += bytes.len() as u64;
+                    take(bytes.into(), done, 0)?;
+                }
+                Err(StreamError::Closed) => break Ok(()),
+                Err(StreamError::LastOperationFailed(error)) => {
+                    break Err(Error::Io(format!("cannot read standard input: {}", error.to_debug_string())));
+                }
+            }
+        };
+    }
+    let input = WasiFile::open(file)?;
+    let total = input.len()?;
+    loop {
+        let bytes = input.read_at(done, READ_BYTES)?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        done += bytes.len() as u64;
+        take(bytes.into(), done, total)?;
+    }
 }
 
 fn retrieve(reader: &mut Reader, to: Option<String>, strict: bool, output: &Output) -> Result<()> {

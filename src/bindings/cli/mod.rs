@@ -3,6 +3,7 @@
 
 mod arguments;
 mod commands;
+mod dag;
 mod output;
 mod pins;
 mod upkeep;

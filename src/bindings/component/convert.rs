@@ -60,19 +60,22 @@ fn layout(wanted: &wit::Layout) -> error::Result<Layout> {
         wit::Profile::UnixfsV12025 => Profile::UnixfsV1_2025,
         wit::Profile::UnixfsV02015 => Profile::UnixfsV0_2015,
     });
-    let hash = wanted.hash.map(|hash| match hash {
-        wit::HashFunction::Sha2256 => HashFunction::Sha2_256,
-        wit::HashFunction::Sha2512 => HashFunction::Sha2_512,
-        wit::HashFunction::Blake3 => HashFunction::Blake3,
-    });
     Layout {
         chunk_bytes: wanted.chunk_size.map_or(base.chunk_bytes, |size| size as usize),
         width: wanted.width.map_or(base.width, |width| width as usize),
         raw_leaves: wanted.raw_leaves.unwrap_or(base.raw_leaves),
-        hash: hash.unwrap_or(base.hash),
+        hash: wanted.hash.map_or(base.hash, hash),
         ..base
     }
     .check()
+}
+
+pub fn hash(wanted: wit::HashFunction) -> HashFunction {
+    match wanted {
+        wit::HashFunction::Sha2256 => HashFunction::Sha2_256,
+        wit::HashFunction::Sha2512 => HashFunction::Sha2_512,
+        wit::HashFunction::Blake3 => HashFunction::Blake3,
+    }
 }
 
 impl From<StoredRoot> for wit::FileInfo {

@@ -4,6 +4,7 @@
 mod check;
 mod collection;
 mod convert;
+mod values;
 
 use std::{cell::RefCell, rc::Rc};
 

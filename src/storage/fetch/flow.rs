@@ -275,8 +275,11 @@ impl Flow {
         let key = block::key(&cid);
         let asked = self.wanted.remove(&cid);
         if asked {
-            // A codec without known links has none to follow.
-            self.wanted.extend(dag::links(&block).unwrap_or_default());
+            match dag::links(&block) {
+                Ok(links) => self.wanted.extend(links),
+                // Not as its codec has it: who sends what is below does not lie.
+                Err(malformed) => return Ok(Err(Failure::Unsupported(malformed.to_string()))),
+            }
         } else if !self.is_held(key.as_ref(), shared, known).await? {
             let astray = self.path_from.is_some_and(|from| self.wanted.contains(&from));
             return Ok(Err(match astray {

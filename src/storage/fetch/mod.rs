@@ -263,6 +263,8 @@ impl Fetch {
     /// One step towards having these: some more of a CAR, or the single blocks.
     async fn advance(&self, missing: Vec<Cid>) -> Result<()> {
         let Some(first) = missing.first().copied() else { return Ok(()) };
+        // What nobody here could prove is not asked for: who gave it would seem to lie.
+        missing.iter().try_for_each(block::check)?;
         if self.barren.get() >= MAX_BARREN {
             let error = self.unavailable(first);
             // Who asks again later begins anew.

@@ -4,10 +4,13 @@ use std::collections::{HashSet, VecDeque, hash_map::Entry};
 
 use super::{Block, Check, FETCHED_IN_STEP, Fault, Finding, Phase, STEP_BLOCKS, STEP_BYTES, UNKNOWN, mark};
 use crate::{
-    block::{self, Cid, Codec},
+    block::{self, Cid},
     dag,
     error::{Error, Result},
-    storage::keepers::{Keeper, Keepers},
+    storage::{
+        keepers::{Keeper, Keepers},
+        walk::is_leaf,
+    },
     tier::Pin,
     unixfs::BlockSource,
 };
@@ -75,7 +78,7 @@ impl Dag {
 
     /// Whether there is nothing to be read in it.
     fn is_leaf(&self, cid: &Cid) -> bool {
-        !self.keeper.recursive || cid.codec() == Codec::Raw.code()
+        !self.keeper.recursive || is_leaf(cid)
     }
 
     fn count(&mut self, length: u32) {
@@ -157,7 +160,7 @@ impl Check {
                 }
             }
             // What is still to come of a pin is not needed yet.
-            Entry::Vacant(_) if dag.keeper.pending => {}
+            Entry::Vacant(_) if !dag.keeper.needs(cid) => {}
             Entry::Vacant(_) if dag.missed.insert(mark) => dag.absent.push(*cid),
             Entry::Vacant(_) => {}
         }
@@ -236,7 +239,7 @@ impl Check {
     fn go_below(&mut self, node: Option<(u64, u64)>, links: &[Cid]) {
         self.walk.current.iter_mut().for_each(|dag| dag.nodes.extend(node));
         for link in links.iter().rev() {
-            if link.codec() == Codec::Raw.code() {
+            if is_leaf(link) {
                 self.reach(link);
             } else if let Some(dag) = &mut self.walk.current {
                 dag.stack.push(*link);
