@@ -4,8 +4,11 @@
 mod arguments;
 mod commands;
 mod dag;
+mod files;
+mod names;
 mod output;
 mod pins;
+mod subcommands;
 mod upkeep;
 
 #[allow(missing_docs, unsafe_code, clippy::all, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]

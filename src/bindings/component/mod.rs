@@ -4,6 +4,8 @@
 mod check;
 mod collection;
 mod convert;
+mod files;
+mod names;
 mod values;
 
 use std::{cell::RefCell, rc::Rc};
