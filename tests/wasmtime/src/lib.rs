@@ -5,6 +5,7 @@ mod command;
 mod counterpart;
 mod data;
 mod plugin;
+mod tree;
 pub mod victim;
 pub mod workload;
 
@@ -17,6 +18,7 @@ pub use self::{
         Access, Host, Instance, Plugin, STORE, every_block, in_store, named, part, pin, pinned, plain, whole,
         with_layout, with_remotes,
     },
+    tree::creating,
 };
 
 /// What `wit/` makes of world `local`.

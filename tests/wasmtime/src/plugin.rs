@@ -173,14 +173,14 @@ impl Instance {
     }
 }
 
-const TRAP: &str = "the component trapped";
+pub(crate) const TRAP: &str = "the component trapped";
 
 /// One open store. Dropped without [`Plugin::close`], it is as if the host had been killed between two calls: nothing of
 /// the component runs any more.
 pub struct Plugin {
-    store: Store<Host>,
-    local: Local,
-    handle: ResourceAny,
+    pub(crate) store: Store<Host>,
+    pub(crate) local: Local,
+    pub(crate) handle: ResourceAny,
 }
 
 impl Plugin {
