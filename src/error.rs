@@ -23,6 +23,9 @@ pub enum Error {
     /// The store has no such root, or the directories on the way do not lead there.
     #[error("{0} {why}", why = missing(.0))]
     NotFound(Path),
+    /// There is nothing of this name, or at this path of the mutable tree.
+    #[error("{0} does not exist")]
+    NoEntry(String),
     /// It is not held locally, and the network may not be used.
     #[error("{cid} is not held locally, and the network may not be used: {reason}")]
     NotAvailableOffline {
@@ -61,6 +64,12 @@ pub enum Error {
     /// The operation is refused.
     #[error("refused: {0}")]
     Denied(String),
+    /// Somebody else changed it meanwhile: nothing of the call was done.
+    #[error("{name:?} was changed meanwhile, or is not what was expected; look at it again, and decide anew")]
+    Conflict {
+        /// What was to be changed.
+        name: String,
+    },
     /// Another owner has the store open.
     #[error("the store is in use: {0}")]
     Locked(String),
@@ -81,13 +90,14 @@ impl Error {
         match self {
             Error::InvalidCid { .. } => "invalid-cid",
             Error::InvalidArgument(_) => "invalid-argument",
-            Error::NotFound(_) => "not-found",
+            Error::NotFound(_) | Error::NoEntry(_) => "not-found",
             Error::NotAvailableOffline { .. } => "not-available-offline",
             Error::Unavailable { .. } => "unavailable",
             Error::Integrity(_) => "integrity",
             Error::QuotaExceeded { .. } => "quota-exceeded",
             Error::Corrupt { .. } => "corrupt",
             Error::Denied(_) => "denied",
+            Error::Conflict { .. } => "conflict",
             Error::Locked(_) => "locked",
             Error::Unsupported(_) => "unsupported",
             Error::Cancelled => "cancelled",

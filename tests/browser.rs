@@ -165,6 +165,44 @@ async fn two_openers_see_each_other() {
     assert_eq!(third.usage().await.unwrap(), usage);
 }
 
+/// Two openers, each of which swaps what it last saw of a note that both change: nothing is lost, also when one writes the
+/// log anew under the other.
+#[wasm_bindgen_test]
+async fn two_openers_swap_a_note() {
+    use ipfs_kit_storage::{Error, tier::Commit};
+    let name = fresh("swaps").name;
+    let (one, other) = (IdbTier::open(&name).await.unwrap(), IdbTier::open(&name).await.unwrap());
+    let large = conformance::blocks_of(HashFunction::Sha2_256, vec![conformance::noise(9, 100_000)]).await;
+    let count_up = async |tier: &IdbTier| {
+        let (mut seen, mut conflicts): (Option<Bytes>, u32) = (None, 0);
+        for _ in 0..300 {
+            loop {
+                let count: u32 = seen.as_ref().map_or(0, |seen| std::str::from_utf8(seen).unwrap().parse().unwrap());
+                let next = Some(Bytes::from((count + 1).to_string()));
+                let notes = vec![("count".to_owned(), next.clone())];
+                let expect = vec![("count".to_owned(), seen.clone())];
+                // A large block goes in a Blob, which has its own way to fail.
+                match tier.commit(Commit { notes, expect, blocks: large.clone(), ..Commit::default() }).await {
+                    Ok(_) => {
+                        seen = next;
+                        break;
+                    }
+                    Err(Error::Conflict { name }) if name == "count" => conflicts += 1,
+                    Err(error) => panic!("{error}"),
+                }
+                seen = tier.note("count").await.unwrap();
+            }
+        }
+        conflicts
+    };
+    let (first, second) = futures_util::future::join(count_up(&one), count_up(&other)).await;
+    assert!(first + second > 0, "they did not get in each other's way");
+    for tier in [&one, &other, &IdbTier::open(&name).await.unwrap()] {
+        assert_eq!(tier.note("count").await.unwrap(), Some("600".into()));
+        assert_eq!(tier.usage().await.unwrap().blocks, 1);
+    }
+}
+
 async fn pause() {
     let paused = function("() => new Promise((resolve) => setTimeout(resolve, 5))").call0(&JsValue::UNDEFINED).unwrap();
     JsFuture::from(Promise::from(paused)).await.unwrap();

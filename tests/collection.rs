@@ -213,6 +213,10 @@ impl Tier for Failing {
         self.tier.note(name).await
     }
 
+    async fn notes(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Bytes)>, Error> {
+        self.tier.notes(prefix, after, limit).await
+    }
+
     async fn usage(&self) -> Result<Usage, Error> {
         self.tier.usage().await
     }

@@ -6,6 +6,7 @@ mod medium;
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use futures_executor::block_on;
 use ipfs_kit_storage::{
     Error, Result,
@@ -35,7 +36,7 @@ fn step(dice: &Dice, model: &Model, blocks: &[Block]) -> (Commit, Option<Key>, M
     let mut after = model.clone();
     let mut commit = Commit { durability: Durability::Strict, ..Commit::default() };
     let pick = || &blocks[dice.below(blocks.len() as u64) as usize];
-    match dice.below(10) {
+    match dice.below(11) {
         0..=5 => {
             for _ in 0..=dice.below(4) {
                 let block = pick();
@@ -75,6 +76,17 @@ fn step(dice: &Dice, model: &Model, blocks: &[Block]) -> (Commit, Option<Key>, M
                 after.pins.insert(cid.to_string(), pin.clone());
                 commit.pin.push(pin);
             }
+        }
+        9 => {
+            // One note is swapped for another.
+            let name = format!("note {}", dice.below(4));
+            let value = (dice.below(4) > 0).then(|| Bytes::from(dice.below(1000).to_string()));
+            commit.expect.push((name.clone(), after.notes.get(&name).cloned()));
+            match value.clone() {
+                Some(value) => after.notes.insert(name.clone(), value),
+                None => after.notes.remove(&name),
+            };
+            commit.notes.push((name, value));
         }
         _ => {
             let block = pick();
@@ -120,6 +132,16 @@ fn history(seed: u64, blocks: &[Block], tally: &mut Tally) {
                         break;
                     }
                     possible = after;
+                    // What expects something else than there is does nothing, and costs the medium nothing.
+                    if dice.below(8) == 0 {
+                        let expect = vec![("note 0".to_owned(), Some(Bytes::from("never")))];
+                        let refused = tier.commit(Commit { expect, ..commit.clone() }).await;
+                        match refused {
+                            Err(Error::Conflict { .. }) => {}
+                            Err(_) => break,
+                            Ok(_) => panic!("seed {seed}, cut {cut}: it was not what was expected"),
+                        }
+                    }
                     match tier.commit(commit).await {
                         Ok(_) => model = possible.clone(),
                         Err(_) => break,
@@ -150,6 +172,7 @@ fn history(seed: u64, blocks: &[Block], tally: &mut Tally) {
             // A block of an unacknowledged change may have come through alone: it is whole, and no root reaches it.
             let fits = |wanted: &Model| {
                 found.roots == wanted.roots
+                    && found.notes == wanted.notes
                     && wanted.blocks.iter().all(|(cid, bytes)| found.blocks.get(cid) == Some(bytes))
             };
             assert!(
@@ -207,6 +230,7 @@ fn a_write_that_fails_is_undone() {
                 let found = held(&tier, &blocks).await;
                 assert_eq!(found.roots, model.roots, "seed {seed}");
                 assert_eq!(found.blocks, model.blocks, "seed {seed}");
+                assert_eq!(found.notes, model.notes, "seed {seed}");
             }
             assert!(failed < 40);
             drop(tier);

@@ -342,6 +342,15 @@ impl Tier for Stuck {
         self.0.note(name).await
     }
 
+    async fn notes(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> ipfs_kit_storage::Result<Vec<(String, Bytes)>> {
+        self.0.notes(prefix, after, limit).await
+    }
+
     async fn usage(&self) -> ipfs_kit_storage::Result<Usage> {
         self.0.usage().await
     }

@@ -101,7 +101,7 @@ pub struct CollectReport {
     /// Blocks that stayed because a pin reaches them.
     #[n(5)]
     pub pinned: u64,
-    /// Blocks that stayed because a stored root reaches them, and no pin.
+    /// Blocks that stayed because a stored root or a name reaches them, and no pin.
     #[n(6)]
     pub stored: u64,
     /// Blocks that stayed because they were written, or relied on, while it ran.
@@ -146,7 +146,7 @@ pub struct Collection {
 
 /// What is next.
 enum Work {
-    /// What pins reach, then what stored roots reach, then what is here of pins that are pending.
+    /// What pins reach, then what stored roots reach, then what is here of pins that are pending, and of what is named.
     Mark(Box<Marking>),
     /// What comes after this key.
     Sweep {

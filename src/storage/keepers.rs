@@ -1,6 +1,6 @@
-//! Who keeps blocks: pins, and stored roots.
+//! Who keeps blocks: pins, stored roots, names, and the mutable tree.
 
-use super::{MAX_PAGE, Shared, values::is_value, walk::Walked};
+use super::{MAX_PAGE, Shared, files::root::Roots, values::is_value, walk::Walked};
 use crate::{
     block::Cid,
     error::Result,
@@ -40,6 +40,11 @@ impl Keeper {
         Keeper { cid, recursive: true, pending: false, pinned: false, loose }
     }
 
+    /// What a name, or the mutable tree, leads to.
+    fn named(cid: Cid) -> Self {
+        Keeper { cid, recursive: true, pending: true, pinned: false, loose: false }
+    }
+
     /// Whether all that it needs is known by such a walk: what is still to come of a pin is not needed yet.
     pub fn knows(&self, walked: Walked) -> bool {
         match walked {
@@ -56,14 +61,21 @@ impl Keeper {
     }
 }
 
-/// All of them, by pages: pins, then stored roots, pinned or not, then stored values, then pins that are pending. Those that
+/// All of them, by pages: pins, then stored roots, pinned or not, then stored values, then pins that are pending, then
+/// names, then the mutable tree. Those that
 /// need not be whole come last: a walk that has been below a node once does not tell again what is missing there.
 #[derive(Default)]
 pub struct Keepers {
     stage: Stage,
-    after: Option<Cid>,
+    after: Option<After>,
     /// There are stored values.
     loose: bool,
+}
+
+/// After what the next page begins.
+enum After {
+    Cid(Cid),
+    Name(String),
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +85,8 @@ enum Stage {
     Roots,
     Loose,
     Pending,
+    Names,
+    Tree,
     Ended,
 }
 
@@ -82,6 +96,8 @@ impl Keepers {
         while self.stage != Stage::Ended {
             let (last, page) = match self.stage {
                 Stage::Roots | Stage::Loose => self.roots(shared).await?,
+                Stage::Names => self.names(shared).await?,
+                Stage::Tree => (None, tree(shared).await?),
                 _ => self.pins(shared).await?,
             };
             if last.is_none() {
@@ -89,7 +105,9 @@ impl Keepers {
                     Stage::Pins => Stage::Roots,
                     Stage::Roots if self.loose => Stage::Loose,
                     Stage::Roots | Stage::Loose => Stage::Pending,
-                    Stage::Pending | Stage::Ended => Stage::Ended,
+                    Stage::Pending => Stage::Names,
+                    Stage::Names => Stage::Tree,
+                    Stage::Tree | Stage::Ended => Stage::Ended,
                 };
             }
             self.after = last;
@@ -100,9 +118,16 @@ impl Keepers {
         Ok(Vec::new())
     }
 
-    async fn roots(&mut self, shared: &Shared) -> Result<(Option<Cid>, Vec<Keeper>)> {
-        let page = shared.tier.roots(self.after.as_ref(), MAX_PAGE).await?;
-        let last = page.last().map(|last| last.root.cid);
+    fn cid(&self) -> Option<&Cid> {
+        match &self.after {
+            Some(After::Cid(cid)) => Some(cid),
+            _ => None,
+        }
+    }
+
+    async fn roots(&mut self, shared: &Shared) -> Result<(Option<After>, Vec<Keeper>)> {
+        let page = shared.tier.roots(self.cid(), MAX_PAGE).await?;
+        let last = page.last().map(|last| After::Cid(last.root.cid));
         // Pinned ones as well: one may have been pinned since the pins were listed.
         let mut keepers: Vec<Keeper> = page.iter().map(|stored| Keeper::stored(stored.root.cid)).collect();
         self.loose |= keepers.iter().any(|keeper| keeper.loose);
@@ -110,10 +135,26 @@ impl Keepers {
         Ok((last, keepers))
     }
 
-    async fn pins(&self, shared: &Shared) -> Result<(Option<Cid>, Vec<Keeper>)> {
-        let page = shared.tier.pins(self.after.as_ref(), MAX_PAGE).await?;
-        let last = page.last().map(|last| last.cid);
+    async fn names(&self, shared: &Shared) -> Result<(Option<After>, Vec<Keeper>)> {
+        let after = match &self.after {
+            Some(After::Name(name)) => Some(name.as_str()),
+            _ => None,
+        };
+        let page = shared.names("", after, MAX_PAGE).await?;
+        let keepers = page.iter().map(|named| Keeper::named(named.cid)).collect();
+        Ok((page.into_iter().last().map(|last| After::Name(last.name)), keepers))
+    }
+
+    async fn pins(&self, shared: &Shared) -> Result<(Option<After>, Vec<Keeper>)> {
+        let page = shared.tier.pins(self.cid(), MAX_PAGE).await?;
+        let last = page.last().map(|last| After::Cid(last.cid));
         let wanted = |pin: &Pin| pin.pending == (self.stage == Stage::Pending);
         Ok((last, page.iter().filter(|pin| wanted(pin)).map(Keeper::of).collect()))
     }
+}
+
+/// The roots of the mutable tree.
+async fn tree(shared: &Shared) -> Result<Vec<Keeper>> {
+    let Roots { roots, .. } = Roots::load(shared).await?;
+    Ok(roots.into_iter().map(|root| Keeper::named(root.cid)).collect())
 }

@@ -8,12 +8,14 @@ mod car;
 mod collect;
 mod count;
 mod fetch;
+mod files;
 mod folders;
 mod gate;
 mod intake;
 mod keepers;
 mod legacy;
 mod listing;
+mod names;
 mod options;
 mod pins;
 mod push;
@@ -49,9 +51,11 @@ pub use self::{
     },
     collect::{CollectOptions, CollectPhase, CollectProgress, CollectReport, Collection},
     fetch::{Fetched, OnFetched},
+    files::{CopyFrom, EntryPage, FileEntry, FileStat, FileWriter, Files, HISTORY, PastRoot, WriteOptions},
     folders::{FolderOptions, OnEntry},
     legacy::{Imported, LegacyImport},
     listing::{FileInfo, FilePage, RootPage},
+    names::{Expected, MAX_NAME_BYTES, NamePage, Named},
     options::{CacheConfig, OpenOptions, PinOptions, StoreOptions, Verification},
     pins::PinPage,
     push::{OnPushed, PushOptions, Pushed},

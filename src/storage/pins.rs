@@ -174,8 +174,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Forgets a stored root, and drops the blocks that only it used. [`Error::Denied`] when it is pinned, unless `force`
-    /// takes the pin away with it.
+    /// Forgets a stored root, and drops the blocks that only it used. [`Error::Denied`] when it is pinned, or a name leads to
+    /// it, unless `force` takes the pin, and the names, away with it.
     pub async fn delete(&self, cid: &Cid, force: bool) -> Result<()> {
         let (storage, cid) = (self.clone(), *cid);
         let delete = async move {
@@ -183,11 +183,19 @@ impl Storage {
             shared.let_pins_expire().await?;
             storage.root(&cid).await?;
             let pinned = || Error::Denied(format!("{cid} is pinned; unpin it first, or force it"));
-            let unpin = match shared.tier.pin(&cid).await? {
+            let unpin: Vec<Cid> = match shared.tier.pin(&cid).await? {
                 Some(_) if !force => return Err(pinned()),
                 pin => pin.map(|pin| pin.cid).into_iter().collect(),
             };
-            sweep::forget(shared, vec![cid], unpin).await?;
+            loop {
+                let (notes, expect) = shared.unname(&cid, force).await?;
+                let (drop_roots, unpin) = (vec![cid], unpin.clone());
+                match sweep::forget(shared, Commit { drop_roots, unpin, notes, expect, ..Commit::default() }).await {
+                    // A name was set anew in another tab at that moment.
+                    Err(Error::Conflict { .. }) => {}
+                    done => break done.map(drop)?,
+                }
+            }
             // It may have been pinned at that moment.
             match shared.tier.pin(&cid).await? {
                 Some(_) => Err(pinned()),

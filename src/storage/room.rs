@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     mem,
     rc::Rc,
 };
@@ -274,7 +274,8 @@ impl Shared {
                 break;
             }
             // Those that are gone are told, also if dropping their blocks fails after that.
-            let dropped = sweep::forget(self, victims.iter().map(|stored| stored.root.cid).collect(), Vec::new()).await;
+            let drop_roots = victims.iter().map(|stored| stored.root.cid).collect();
+            let dropped = sweep::forget(self, Commit { drop_roots, ..Commit::default() }).await;
             for StoredRoot { root, .. } in victims {
                 if self.tier.root(&root.cid).await?.is_some() {
                     continue; // pinned in another tab at that moment
@@ -313,19 +314,19 @@ impl Shared {
 
     /// The next roots to go, of so many bytes together.
     async fn victims(&self, pass: &mut Pass, bytes: u64) -> Result<Vec<StoredRoot>> {
-        let mut pinned = HashSet::new();
+        let mut kept = self.named().await?;
         let mut after = None;
         loop {
             let page = self.tier.pins(after.as_ref(), MAX_PAGE).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.cid);
-            pinned.extend(page.iter().filter(|pin| pin.kind == PinKind::Recursive).map(|pin| pin.cid));
+            kept.extend(page.iter().filter(|pin| pin.kind == PinKind::Recursive).map(|pin| pin.cid));
         }
         let (mut victims, mut found) = (Vec::new(), 0);
         while found < bytes && victims.len() < MAX_VICTIMS {
             let may_go = |cid: &Cid| {
                 let relied = block::key(cid).is_some_and(|key| self.relied.spares(&key));
-                !relied && !pinned.contains(cid) && !self.room.held.borrow().contains_key(cid)
+                !relied && !kept.contains(cid) && !self.room.held.borrow().contains_key(cid)
             };
             let Some(victim) = self.with_order(|order| order.victim(pass, may_go)).await? else { break };
             match self.tier.root(&victim).await? {

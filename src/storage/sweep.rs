@@ -105,7 +105,7 @@ pub async fn drop_blocks(shared: &Rc<Shared>, keys: HashSet<Key>) -> Result<()> 
             let known = visit(shared, &keeper, &mut walk, &mut look).await?;
             let Keeper { cid: keeper, .. } = keeper;
             if let Some(cid) = reached {
-                return Err(Error::Denied(format!("{cid} is part of {keeper}, which is stored or pinned here")));
+                return Err(Error::Denied(format!("{cid} is part of {keeper}, which is stored, pinned or named here")));
             }
             if !known {
                 let problem = format!("part of {keeper} cannot be read, so that nobody can tell which blocks it needs");
@@ -135,15 +135,15 @@ pub async fn drop_now(shared: &Shared, keys: &[Key]) -> Result<Amount> {
     Ok(done.dropped)
 }
 
-/// Forgets those of these roots that are not pinned, and drops what only they reached.
-pub async fn forget(shared: &Rc<Shared>, drop_roots: Vec<Cid>, unpin: Vec<Cid>) -> Result<Amount> {
-    for root in &drop_roots {
+/// Drops those of these roots that are not pinned, with whatever else this says, and then what only they reached.
+pub async fn forget(shared: &Rc<Shared>, commit: Commit) -> Result<Amount> {
+    for root in &commit.drop_roots {
         let mut keys = Vec::new();
         walk_held(shared, root, &mut |cid| keys.extend(block::key(cid))).await?;
         suspect(shared, keys);
     }
     let durability = shared.options.durability;
-    shared.blocks.commit(Commit { drop_roots, unpin, durability, ..Commit::default() }).await?;
+    shared.blocks.commit(Commit { durability, ..commit }).await?;
     sweep(shared).await
 }
 

@@ -1,7 +1,7 @@
 //! What every tier must do. Each implementation's tests call [`all`].
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::rc::Rc;
+use std::{future::poll_fn, rc::Rc, task::Poll};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use cid::Version;
 use super::{Amount, Commit, Durability, GroupCommit, Pin, PinKind, Root, StoredRoot, Tier, Usage};
 use crate::{
     block::{self, Block, Cid, Codec, Key},
-    error::Result,
+    error::{Error, Result},
     hash::{CpuHasher, HashFunction},
     unixfs::{EntryKind, Profile},
 };
@@ -38,6 +38,9 @@ pub async fn all<F: Fixture>(fresh: impl Fn(&str) -> F) {
     pins(&fresh("pins")).await;
     named_pins(&fresh("named")).await;
     notes(&fresh("notes")).await;
+    listed_notes(&fresh("listed-notes")).await;
+    expected_notes(&fresh("expected")).await;
+    swaps(&fresh("swaps")).await;
     drops(&fresh("drops")).await;
     quarantine(&fresh("quarantine")).await;
     keys(&fresh("keys")).await;
@@ -277,6 +280,129 @@ async fn notes(fixture: &dyn Fixture) {
     assert_eq!(tier.note("one").await.unwrap(), Some(Bytes::from_static(b"\0")));
     assert_eq!(tier.note("two").await.unwrap(), None);
     assert_eq!(tier.note("three").await.unwrap(), Some(Bytes::new()));
+}
+
+async fn listed_notes(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    let value = |name: &str| Bytes::from(name.to_uppercase());
+    let names = ["n/b", "n/a", "n/é", "n/a/1", "n", "m/z", "n0", "n/c"];
+    let notes = names.iter().map(|name| ((*name).to_owned(), Some(value(name)))).collect();
+    tier.commit(Commit { notes, ..Commit::default() }).await.unwrap();
+    tier.commit(Commit { notes: vec![("n/c".into(), None)], ..Commit::default() }).await.unwrap();
+    let listed = async |prefix: &str, after: Option<&str>, limit| {
+        let page = tier.notes(prefix, after, limit).await.unwrap();
+        page.iter().for_each(|(name, found)| assert_eq!(*found, value(name)));
+        page.into_iter().map(|(name, _)| name).collect::<Vec<String>>()
+    };
+    assert_eq!(listed("", None, 99).await, ["m/z", "n", "n/a", "n/a/1", "n/b", "n/é", "n0"]);
+    assert_eq!(listed("n/", None, 99).await, ["n/a", "n/a/1", "n/b", "n/é"]);
+    assert_eq!(listed("n/", None, 2).await, ["n/a", "n/a/1"]);
+    assert_eq!(listed("n/", Some("n/a/1"), 1).await, ["n/b"]);
+    // After what is no note, or comes before the first, or is the last.
+    assert_eq!(listed("n/", Some("n/ab"), 99).await, ["n/b", "n/é"]);
+    assert_eq!(listed("n/", Some("a"), 1).await, ["n/a"]);
+    assert_eq!(listed("n/", Some("n/é"), 99).await, [""; 0]);
+    assert_eq!(listed("o", None, 99).await, [""; 0]);
+    assert_eq!(listed("", None, 0).await, [""; 0]);
+}
+
+/// A commit that expects something else does nothing at all.
+async fn expected_notes(fixture: &dyn Fixture) {
+    let tier = fixture.open().await.unwrap();
+    let note = |name: &str, value: Option<&'static str>| (name.to_owned(), value.map(Bytes::from));
+    let kept = block_of("kept").await;
+    tier.commit(Commit {
+        blocks: vec![kept.clone()],
+        set_roots: vec![root(kept.cid(), "kept")],
+        notes: vec![note("a", Some("1")), note("b", Some(""))],
+        ..Commit::default()
+    })
+    .await
+    .unwrap();
+    let added = blocks_of(HashFunction::Sha2_256, vec![noise(1, 100), noise(2, 300_000)]).await;
+    let change = |expect: &[(String, Option<Bytes>)]| Commit {
+        blocks: added.clone(),
+        set_roots: vec![root(added[0].cid(), "added")],
+        pin: vec![Pin::recursive(*added[0].cid())],
+        drop_roots: vec![*kept.cid()],
+        drop_blocks: vec![key(&kept)],
+        notes: vec![note("a", Some("2")), note("c", Some("3"))],
+        expect: expect.to_vec(),
+        ..Commit::default()
+    };
+    let before = tier.usage().await.unwrap();
+    let wrong = [
+        (vec![note("a", Some("0"))], "a"),
+        (vec![note("a", None)], "a"),
+        (vec![note("a", Some("1")), note("b", Some("0"))], "b"),
+        (vec![note("a", Some("1")), note("c", Some("3"))], "c"),
+    ];
+    for (expect, name) in &wrong {
+        let done = tier.commit(change(expect)).await;
+        assert_eq!(done, Err(Error::Conflict { name: (*name).to_owned() }), "{expect:?}");
+        assert_eq!(tier.usage().await.unwrap(), before);
+        assert_eq!(tier.has(&[key(&kept), key(&added[0]), key(&added[1])]).await.unwrap(), [true, false, false]);
+        assert_eq!(tier.root(added[0].cid()).await.unwrap(), None);
+        assert_eq!(tier.note("a").await.unwrap(), Some("1".into()));
+        assert_eq!(tier.note("c").await.unwrap(), None);
+    }
+    let met = [note("a", Some("1")), note("b", Some("")), note("c", None)];
+    tier.commit(change(&met)).await.unwrap();
+    assert_eq!(tier.has(&[key(&kept), key(&added[0]), key(&added[1])]).await.unwrap(), [false, true, true]);
+    // Only to look is possible, too.
+    let look = |value| Commit { expect: vec![note("a", Some(value))], ..Commit::default() };
+    tier.commit(look("2")).await.unwrap();
+    assert!(matches!(tier.commit(look("1")).await, Err(Error::Conflict { .. })));
+    let tier = if fixture.persists() {
+        drop(tier);
+        fixture.open().await.unwrap()
+    } else {
+        tier
+    };
+    assert_eq!(tier.note("a").await.unwrap(), Some("2".into()));
+    assert_eq!(tier.note("c").await.unwrap(), Some("3".into()));
+}
+
+async fn turn() {
+    let mut waited = false;
+    poll_fn(|context| {
+        context.waker().wake_by_ref();
+        if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Many count up in one note at once, each from what it saw, among others who only add blocks: nothing is lost.
+async fn swaps(fixture: &dyn Fixture) {
+    let tier = Rc::new(GroupCommit::new(fixture.open().await.unwrap()));
+    let made = blocks_of(HashFunction::Sha2_256, (0..40u64).map(|n| noise(n, 100)).collect()).await;
+    let counters = (0..10).map(|_| async {
+        let mut conflicts = 0;
+        let mut left = 5;
+        while left > 0 {
+            let seen = tier.note("count").await.unwrap();
+            let count: u32 = seen.as_ref().map_or(0, |seen| std::str::from_utf8(seen).unwrap().parse().unwrap());
+            let notes = vec![("count".to_owned(), Some(Bytes::from((count + 1).to_string())))];
+            let expect = vec![("count".to_owned(), seen)];
+            // The others see the same.
+            turn().await;
+            match tier.commit(Commit { notes, expect, ..Commit::default() }).await {
+                Ok(_) => left -= 1,
+                Err(Error::Conflict { name }) if name == "count" => conflicts += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        conflicts
+    });
+    let adders = made.iter().map(|block| async {
+        tier.commit(Commit { blocks: vec![block.clone()], ..Commit::default() }).await.unwrap();
+    });
+    let (conflicts, _) =
+        futures_util::future::join(futures_util::future::join_all(counters), futures_util::future::join_all(adders))
+            .await;
+    assert!(conflicts.iter().sum::<u32>() > 0, "they did not get in each other's way");
+    assert_eq!(tier.note("count").await.unwrap(), Some("50".into()));
+    assert_eq!(tier.usage().await.unwrap().blocks, 40);
 }
 
 async fn drops(fixture: &dyn Fixture) {

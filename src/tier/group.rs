@@ -82,7 +82,7 @@ impl<T: Tier + ?Sized + 'static> GroupCommit<T> {
 
 impl<T: Tier + ?Sized> Queue<T> {
     /// The commits to write together next. One that drops something is written alone: merged, it could undo a
-    /// neighbour.
+    /// neighbour. So is one that expects something: merged, it could fail its neighbours, or be met by one of them.
     fn next_group(&self) -> Vec<Waiting> {
         let mut waiting = self.waiting.borrow_mut();
         let mut group: Vec<Waiting> = Vec::new();
@@ -195,6 +195,10 @@ impl<T: Tier + ?Sized + 'static> Tier for GroupCommit<T> {
 
     async fn note(&self, name: &str) -> Result<Option<Bytes>> {
         self.queue.tier.note(name).await
+    }
+
+    async fn notes(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Bytes)>> {
+        self.queue.tier.notes(prefix, after, limit).await
     }
 
     async fn usage(&self) -> Result<Usage> {
@@ -322,6 +326,10 @@ mod tests {
 
         async fn note(&self, name: &str) -> Result<Option<Bytes>> {
             self.inner.note(name).await
+        }
+
+        async fn notes(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Bytes)>> {
+            self.inner.notes(prefix, after, limit).await
         }
 
         async fn usage(&self) -> Result<Usage> {

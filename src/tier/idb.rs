@@ -9,7 +9,7 @@ use std::{cell::RefCell, collections::HashSet, rc::Rc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use js_sys::{Array, Float64Array, Reflect, Uint8Array};
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 
 use super::{
     Amount, Commit, Committed, Durability, Guard, Held, Pin, Room, StoredRoot, Tier, Usage, record::Change,
@@ -137,6 +137,28 @@ impl Log {
     }
 }
 
+/// Looks at notes inside the transaction that is to change them: whoever else writes has done so before, or will after.
+struct Expecting {
+    /// Called with the log's entries that were not read yet, before anything is written; says whether to go on.
+    check: Closure<dyn FnMut(JsValue) -> bool>,
+    /// Why not.
+    refused: Rc<RefCell<Option<Error>>>,
+}
+
+impl Expecting {
+    fn new(log: Rc<Log>, expect: Vec<(String, Option<Bytes>)>) -> Self {
+        let refused = Rc::new(RefCell::new(None));
+        let why = refused.clone();
+        let check = Closure::new(move |entries| {
+            let checked = log.apply(&entries).and_then(|()| log.followed.borrow().roots.check(&expect));
+            let met = checked.is_ok();
+            why.replace(checked.err());
+            met
+        });
+        Expecting { check, refused }
+    }
+}
+
 impl Followed {
     fn apply(&mut self, entry: &JsValue) -> Result<()> {
         let get = |key: &str| Reflect::get(entry, &key.into()).unwrap_or_default();
@@ -230,6 +252,7 @@ impl Tier for IdbTier {
         let only_drops = commit.blocks.is_empty() && commit.quarantine.is_empty();
         let aside = commit.quarantine.iter().map(|(key, _)| bytes_of(key)).collect();
         let places = commit.quarantine.iter().map(|(_, place)| *place as f64).collect();
+        let expecting = (!commit.expect.is_empty()).then(|| Expecting::new(self.log.clone(), commit.expect.clone()));
         let (blocks, change) = commit.split(Vec::new());
         // What goes is taken out of the database, and need not be in the log.
         let change = Change { drop_blocks: Vec::new(), ..change };
@@ -247,10 +270,12 @@ impl Tier for IdbTier {
             }
         }
         let values = host::spans(&spans);
+        let check = expecting.as_ref().map_or(JsValue::UNDEFINED, |expecting| expecting.check.as_ref().clone());
         let reserve = self.log.followed.borrow().bytes >= RESERVE_FROM;
-        let write = host::Change { keys, values, drops, aside, places, record, strict, ahead, reserve };
+        let write = host::Change { keys, values, drops, aside, places, record, strict, ahead, reserve, check };
         let written = self.write(write).await;
-        let (present, dropped) = written.map_err(|error| match error {
+        let refused = expecting.and_then(|expecting| expecting.refused.take());
+        let (present, dropped) = written.map_err(|error| match refused.unwrap_or(error) {
             Error::QuotaExceeded { .. } => {
                 Error::QuotaExceeded { needed: blocks.iter().map(|block| block.bytes().len() as u64).sum(), limit: 0 }
             }
@@ -290,6 +315,11 @@ impl Tier for IdbTier {
     async fn note(&self, name: &str) -> Result<Option<Bytes>> {
         self.follow().await?;
         Ok(self.log.followed.borrow().roots.note(name))
+    }
+
+    async fn notes(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Bytes)>> {
+        self.follow().await?;
+        Ok(self.log.followed.borrow().roots.notes_page(prefix, after, limit))
     }
 
     async fn changes_by_others(&self) -> Result<u64> {

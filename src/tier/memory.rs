@@ -99,6 +99,7 @@ impl Tier for MemoryTier {
 
     async fn commit(&self, commit: Commit) -> Result<Committed> {
         let mut state = self.state.borrow_mut();
+        state.roots.check(&commit.expect)?;
         if state.room.is_some_and(|room| commit.bytes() > room.saturating_sub(state.bytes)) {
             return Err(Error::QuotaExceeded { needed: commit.bytes(), limit: 0 });
         }
@@ -144,6 +145,10 @@ impl Tier for MemoryTier {
 
     async fn note(&self, name: &str) -> Result<Option<Bytes>> {
         Ok(self.state.borrow().roots.note(name))
+    }
+
+    async fn notes(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Bytes)>> {
+        Ok(self.state.borrow().roots.notes_page(prefix, after, limit))
     }
 
     async fn usage(&self) -> Result<Usage> {

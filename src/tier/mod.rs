@@ -62,6 +62,9 @@ pub struct Commit {
     pub quarantine: Vec<(Key, Place)>,
     /// Small values to keep under a name, or to forget.
     pub notes: Vec<(String, Option<Bytes>)>,
+    /// What notes must say at the moment of this commit, whoever else has the medium open; none: nothing. Where one says
+    /// something else, the commit does nothing and is [`Error::Conflict`](crate::Error::Conflict).
+    pub expect: Vec<(String, Option<Bytes>)>,
     /// What it must survive.
     pub durability: Durability,
     /// Its blocks are written ahead of the commit that will make them reachable: only that one must have this durability,
@@ -138,6 +141,7 @@ impl Commit {
         self.drop_blocks.extend(later.drop_blocks);
         self.quarantine.extend(later.quarantine);
         self.notes.extend(later.notes);
+        self.expect.extend(later.expect);
         self.durability = self.durability.max(later.durability);
         self.ahead &= later.ahead;
     }
@@ -148,9 +152,10 @@ impl Commit {
         (blocks, Change { set_roots, drop_roots, pin, unpin, drop_blocks, quarantine, notes })
     }
 
-    /// Whether two commits can be merged without one undoing the other.
+    /// Whether two commits can be merged without one undoing the other, or failing it.
     pub fn only_adds(&self) -> bool {
-        self.drop_roots.is_empty() && self.unpin.is_empty() && self.drop_blocks.is_empty() && self.quarantine.is_empty()
+        let drops = [self.drop_roots.len(), self.unpin.len(), self.drop_blocks.len(), self.quarantine.len()];
+        drops.iter().all(|dropped| *dropped == 0) && self.expect.is_empty()
     }
 }
 
@@ -241,6 +246,9 @@ pub trait Tier {
 
     /// The value noted under this name.
     async fn note(&self, name: &str) -> Result<Option<Bytes>>;
+
+    /// At most `limit` notes whose names begin with `prefix`, in the order of the names' bytes, after the name `after`.
+    async fn notes(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Bytes)>>;
 
     /// What it holds.
     async fn usage(&self) -> Result<Usage>;

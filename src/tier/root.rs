@@ -161,6 +161,26 @@ impl RootMap {
         self.notes.get(name).cloned()
     }
 
+    /// Those whose names begin with `prefix`, after a name.
+    pub fn notes_page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<(String, Bytes)> {
+        let start = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let notes = self.notes.range::<str, _>((start, Bound::Unbounded));
+        let page = notes.take_while(|(name, _)| name.starts_with(prefix)).take(limit);
+        page.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// Whether notes say what is expected of them; [`Error::Conflict`] names the first that does not.
+    pub fn check(&self, expect: &[(String, Option<Bytes>)]) -> Result<()> {
+        let other = |(name, value): &&(String, Option<Bytes>)| self.notes.get(name) != value.as_ref();
+        match expect.iter().find(other) {
+            Some((name, _)) => Err(Error::Conflict { name: name.clone() }),
+            None => Ok(()),
+        }
+    }
+
     /// All of them, as they are set.
     pub fn notes(&self) -> Vec<(String, Option<Bytes>)> {
         self.notes.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect()

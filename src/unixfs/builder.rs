@@ -35,12 +35,12 @@ pub struct Leaf {
 
 /// What a node says of one child.
 #[derive(Debug, Clone, Copy)]
-struct Child {
-    cid: Cid,
+pub(super) struct Child {
+    pub cid: Cid,
     /// Bytes of file data below it.
-    size: u64,
+    pub size: u64,
     /// Bytes of all blocks below it and of itself.
-    tsize: u64,
+    pub tsize: u64,
 }
 
 /// Links leaves, in their order, into a balanced tree: all leaves at one depth, nodes filled from the left.
@@ -59,6 +59,16 @@ impl FileBuilder {
         FileBuilder { layout, first: None, levels: vec![Vec::new()] }
     }
 
+    /// One that goes on with a file: `levels` are the children of its unfinished node of each level.
+    pub(super) fn resume(layout: Layout, levels: Vec<Vec<Child>>) -> Self {
+        FileBuilder { layout, first: None, levels }
+    }
+
+    /// Whether nothing was linked yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none() && self.levels.iter().all(Vec::is_empty)
+    }
+
     /// Hashes chunks into leaves. It needs no builder, so several batches can be under way.
     pub async fn leaves(hasher: &dyn Hasher, layout: Layout, chunks: Vec<Bytes>) -> Result<Vec<Leaf>> {
         let sizes: Vec<u64> = chunks.iter().map(|chunk| chunk.len() as u64).collect();
@@ -72,7 +82,7 @@ impl FileBuilder {
 
     /// Links the next leaf. It, and the nodes that it fills, come out as blocks, at once or later.
     pub async fn link(&mut self, hasher: &dyn Hasher, leaf: Leaf) -> Result<Vec<Block>> {
-        if self.first.is_none() && self.levels.iter().all(Vec::is_empty) {
+        if self.is_empty() {
             self.first = Some(leaf);
             return Ok(Vec::new());
         }
@@ -82,6 +92,34 @@ impl FileBuilder {
         }
         self.put(hasher, leaf, &mut blocks).await?;
         Ok(blocks)
+    }
+
+    /// Links what is finished already, at its level, where that of leaves is 0. More must follow, or have come before. If nodes
+    /// below that level are not full, nothing is linked, and this says so.
+    pub(super) async fn graft(
+        &mut self,
+        hasher: &dyn Hasher,
+        child: Child,
+        level: usize,
+        blocks: &mut Vec<Block>,
+    ) -> Result<bool> {
+        if let Some(first) = self.first.take() {
+            self.put(hasher, first, blocks).await?;
+        }
+        for below in 0..level {
+            match self.levels.get_mut(below) {
+                Some(children) if children.len() >= self.layout.width => {
+                    let full = std::mem::take(children);
+                    let (node, parent) = self.node(hasher, &full, Metadata::default()).await?;
+                    blocks.push(node);
+                    self.insert(hasher, below + 1, parent, blocks).await?;
+                }
+                Some(children) if !children.is_empty() => return Ok(false),
+                _ => {}
+            }
+        }
+        self.insert(hasher, level, child, blocks).await?;
+        Ok(true)
     }
 
     async fn put(&mut self, hasher: &dyn Hasher, leaf: Leaf, blocks: &mut Vec<Block>) -> Result<()> {
@@ -94,7 +132,7 @@ impl FileBuilder {
     async fn insert(&mut self, hasher: &dyn Hasher, at: usize, child: Child, nodes: &mut Vec<Block>) -> Result<()> {
         let mut child = child;
         for level in at.. {
-            if self.levels.len() == level {
+            while self.levels.len() <= level {
                 self.levels.push(Vec::new());
             }
             let Some(children) = self.levels.get_mut(level) else { break };
@@ -122,10 +160,14 @@ impl FileBuilder {
         let mut level = 0;
         loop {
             let children = self.levels.get_mut(level).map(std::mem::take).unwrap_or_default();
-            if children.is_empty() {
-                return Err(Error::InvalidArgument("a file has at least one leaf".into()));
-            }
             let is_root = self.levels.iter().skip(level).all(Vec::is_empty);
+            if children.is_empty() {
+                if is_root {
+                    return Err(Error::InvalidArgument("a file has at least one leaf".into()));
+                }
+                level += 1;
+                continue;
+            }
             let metadata = if is_root { metadata } else { Metadata::default() };
             let (node, parent) = self.node(hasher, &children, metadata).await?;
             nodes.push(node);
@@ -142,7 +184,7 @@ impl FileBuilder {
         if metadata.is_empty() {
             return Ok(leaf);
         }
-        let bytes = match self.layout.leaf_codec() {
+        let bytes = match Codec::of(leaf.block.cid())? {
             Codec::DagPb => leaf_data(leaf.block.bytes())?,
             _ => leaf.block.into_bytes(),
         };
@@ -167,8 +209,10 @@ impl FileBuilder {
             .await?
             .pop()
             .ok_or_else(|| Error::Io("the hasher returned no digest".into()))?;
-        let below: u64 = children.iter().map(|child| child.tsize).sum();
-        let parent = Child { cid: *block.cid(), size, tsize: below + block.bytes().len() as u64 };
+        // Of links that were there before, this is what somebody said.
+        let own = block.bytes().len() as u64;
+        let tsize = children.iter().fold(own, |sum, child| sum.saturating_add(child.tsize));
+        let parent = Child { cid: *block.cid(), size, tsize };
         Ok((block, parent))
     }
 }
@@ -180,7 +224,7 @@ impl Leaf {
 }
 
 /// A dag-pb leaf, as Kubo makes it: of type file, its size stated, and no data field when empty.
-fn file_leaf(chunk: Bytes, metadata: Metadata) -> Vec<u8> {
+pub(super) fn file_leaf(chunk: Bytes, metadata: Metadata) -> Vec<u8> {
     let size = chunk.len() as u64;
     let data =
         Data { data: (!chunk.is_empty()).then_some(chunk), file_size: Some(size), metadata, ..Data::new(Kind::File) };

@@ -143,6 +143,21 @@ impl Layout {
         Err(Error::InvalidArgument(problem))
     }
 
+    /// How many bytes of a file are below a node of this height that is full; leaves have the height 0.
+    pub(crate) fn capacity(&self, height: usize) -> u64 {
+        (0..height).fold(self.chunk_bytes as u64, |bytes, _| bytes.saturating_mul(self.width as u64))
+    }
+
+    /// The height of a file of this size.
+    pub(crate) fn height(&self, size: u64) -> usize {
+        let (mut height, mut capacity) = (0, self.capacity(0));
+        while capacity < size {
+            capacity = capacity.saturating_mul(self.width as u64);
+            height += 1;
+        }
+        height
+    }
+
     /// The codec of a leaf.
     pub(crate) fn leaf_codec(&self) -> Codec {
         if self.raw_leaves { Codec::Raw } else { Codec::DagPb }

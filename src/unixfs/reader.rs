@@ -10,10 +10,13 @@ use futures_util::{
     stream::FuturesOrdered,
 };
 
-use super::data::{Data, Kind};
+use super::{
+    builder::Child,
+    data::{Data, Kind},
+};
 use crate::{
     block::{Block, Cid, Codec},
-    dag::pb::Node,
+    dag::pb::{Link, Node},
     error::{Error, Result},
 };
 
@@ -55,7 +58,7 @@ const BATCH: usize = 4;
 const BATCHES: usize = 2;
 
 /// Deepest DAG that is read. With two links a node, the least useful, it would hold 2^64 leaves.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// A file, or a range of it, being read.
 pub struct FileReader<S> {
@@ -227,7 +230,7 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
         }
         let mut start = part.span.start + node.data.len() as u64;
         let first = self.parts.len();
-        for (cid, size) in node.children {
+        for Child { cid, size, .. } in node.children {
             let span = start..start + size;
             start = span.end;
             if span.end > self.range.start && span.start < self.range.end && !span.is_empty() {
@@ -255,7 +258,7 @@ fn reason(error: Error, corrupt: &Option<Error>) -> Error {
 }
 
 /// Verified bytes that are no file as UnixFS has it: nothing is damaged here, it was made like that.
-fn malformed(cid: &Cid, detail: &str) -> Error {
+pub(super) fn malformed(cid: &Cid, detail: &str) -> Error {
     Error::Unsupported(format!("{cid} is no well-formed UnixFS file: {detail}"))
 }
 
@@ -264,14 +267,15 @@ pub fn one(blocks: Vec<Block>, cid: &Cid) -> Result<Block> {
 }
 
 /// A file's node, its sizes proven to fit together.
-struct FileNode {
-    size: u64,
-    data: Bytes,
-    children: Vec<(Cid, u64)>,
+pub(super) struct FileNode {
+    pub size: u64,
+    /// The bytes that it holds itself, before those of its children.
+    pub data: Bytes,
+    pub children: Vec<Child>,
 }
 
 impl FileNode {
-    fn decode(block: &Block) -> Result<FileNode> {
+    pub fn decode(block: &Block) -> Result<FileNode> {
         let refused = |detail: &str| malformed(block.cid(), detail);
         let node = Node::decode(block.bytes()).map_err(|wrong| refused(wrong.0))?;
         let message = node.data.ok_or_else(|| refused("a dag-pb node without UnixFS data"))?;
@@ -296,7 +300,9 @@ impl FileNode {
         if data.file_size.is_some_and(|stated| stated != size) {
             return Err(refused("the sizes in a file's node do not add up"));
         }
-        let children = node.links.into_iter().map(|link| link.cid).zip(data.block_sizes).collect();
+        // How large the DAGs below are is their maker's word, and nothing is decided by it.
+        let child = |(link, size): (Link, u64)| Child { cid: link.cid, size, tsize: link.tsize.unwrap_or(size) };
+        let children = node.links.into_iter().zip(data.block_sizes).map(child).collect();
         Ok(FileNode { size, data: bytes, children })
     }
 }

@@ -267,6 +267,7 @@ impl RandomAccessFile for Handle {
 pub struct Model {
     pub roots: BTreeMap<String, Option<String>>,
     pub pins: BTreeMap<String, Pin>,
+    pub notes: BTreeMap<String, Bytes>,
     pub blocks: BTreeMap<String, Bytes>,
 }
 
@@ -288,6 +289,7 @@ pub async fn held(tier: &PackTier, blocks: &[Block]) -> Model {
     for pin in tier.pins(None, 1000).await.unwrap() {
         model.pins.insert(pin.cid.to_string(), pin);
     }
+    model.notes.extend(tier.notes("", None, 1000).await.unwrap());
     for block in blocks {
         let key = block::key(block.cid()).unwrap();
         let (got, has) = (tier.get(&[key]).await.unwrap().remove(0), tier.has(&[key]).await.unwrap()[0]);

@@ -18,11 +18,11 @@ use crate::{
 };
 
 /// An object with options; or none, which has none of them.
-struct Options(Option<Object>);
+pub(super) struct Options(Option<Object>);
 
 impl Options {
     /// A misspelt option must not be passed over: `{ pinned: true }` would leave a file unpinned.
-    fn known(value: JsValue, known: &[&str]) -> Result<Self> {
+    pub fn known(value: JsValue, known: &[&str]) -> Result<Self> {
         let object = value.dyn_into::<Object>().ok();
         let keys = object.as_ref().map(Object::keys).unwrap_or_default();
         match keys.iter().filter_map(|key| key.as_string()).find(|key| !known.contains(&key.as_str())) {
@@ -32,21 +32,21 @@ impl Options {
     }
 
     /// What is undefined or null is not given.
-    fn get<T>(&self, name: &str, kind: &str, read: impl FnOnce(JsValue) -> Option<T>) -> Result<Option<T>> {
+    pub fn get<T>(&self, name: &str, kind: &str, read: impl FnOnce(JsValue) -> Option<T>) -> Result<Option<T>> {
         let value = self.0.as_ref().and_then(|object| Reflect::get(object, &name.into()).ok());
         let value = value.filter(|value| !value.is_undefined() && !value.is_null());
         value.map(|value| read(value).ok_or_else(|| not(name, kind))).transpose()
     }
 
-    fn text(&self, name: &str) -> Result<Option<String>> {
+    pub fn text(&self, name: &str) -> Result<Option<String>> {
         self.get(name, "a string", |value| value.as_string())
     }
 
-    fn number(&self, name: &str) -> Result<Option<f64>> {
+    pub fn number(&self, name: &str) -> Result<Option<f64>> {
         self.get(name, "a number", |value| value.as_f64())
     }
 
-    fn flag(&self, name: &str) -> Result<Option<bool>> {
+    pub fn flag(&self, name: &str) -> Result<Option<bool>> {
         self.get(name, "a boolean", |value| value.as_bool())
     }
 
@@ -230,12 +230,12 @@ pub fn on_pushed(told: Function) -> OnPushed {
     Rc::new(move |pushed| tell(&told, *pushed))
 }
 
-fn list<T: Into<JsValue>>(all: impl IntoIterator<Item = T>) -> JsValue {
+pub(super) fn list<T: Into<JsValue>>(all: impl IntoIterator<Item = T>) -> JsValue {
     all.into_iter().map(Into::into).collect::<Array>().into()
 }
 
 /// As a number: as a `u64` it would become a BigInt.
-fn number(value: u64) -> JsValue {
+pub(super) fn number(value: u64) -> JsValue {
     JsValue::from_f64(value as f64)
 }
 
@@ -474,6 +474,8 @@ impl From<Error> for JsValue {
         thrown.extend(cid.map(|cid| ("cid", cid.to_string().into())));
         match error {
             Error::NotFound(path) => thrown.push(("path", path.to_string().into())),
+            Error::NoEntry(path) => thrown.push(("path", path.into())),
+            Error::Conflict { name } => thrown.push(("key", name.into())),
             Error::NotAvailableOffline { reason, .. } => thrown.push(("reason", reason.name().into())),
             Error::Unavailable { attempts, .. } => {
                 let attempt = |(remote, reason): (String, String)| {

@@ -7,6 +7,8 @@ mod car;
 mod check;
 mod collection;
 mod convert;
+mod files;
+mod names;
 pub mod remote;
 mod values;
 
@@ -98,12 +100,7 @@ impl Engine {
         let storage = self.storage.clone();
         cancellable(cancel, async move {
             let options = ReadOptions { on_fetched: told.map(convert::on_fetched), ..convert::read_options(options)? };
-            let reader = storage.reader(Path::parse(&path)?, options).await?;
-            Ok(Reader {
-                size: reader.size() as f64,
-                remaining: reader.remaining() as f64,
-                reading: Rc::new(Mutex::new(Reading { reader, rest: None })),
-            })
+            Ok(Reader::from(storage.reader(Path::parse(&path)?, options).await?))
         })
     }
 
@@ -239,6 +236,16 @@ impl Reader {
     pub fn next(&self, cancel: &Cancel) -> Promise {
         let reading = self.reading.clone();
         cancellable(cancel, async move { reading.lock().await.next().await })
+    }
+}
+
+impl From<storage::Reader> for Reader {
+    fn from(reader: storage::Reader) -> Self {
+        Reader {
+            size: reader.size() as f64,
+            remaining: reader.remaining() as f64,
+            reading: Rc::new(Mutex::new(Reading { reader, rest: None })),
+        }
     }
 }
 

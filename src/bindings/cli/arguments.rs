@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, mem};
 
 use lexopt::prelude::*;
 
-use super::car::Car;
+use super::{car::Car, files::FilesCommand, names::NameCommand, subcommands};
 use crate::{
     bindings::wasi::Place,
     block::Codec,
@@ -48,6 +48,38 @@ Commands:
   dag get PATH         print what a path leads to, through values, directories and links
       --output-codec NAME  dag-json (default) or dag-cbor
       --offline          only if it is held here
+  name set NAME CID    have a name lead to a CID; what that reaches is kept
+      --expect CID       only if it leads there now
+      --absent           only if there is no such name
+  name get NAME        print the CID
+  name ls [PREFIX]     list names
+  name rm NAME         forget a name
+      --expect CID       only if it leads there now
+  files ls [PATH]      list a directory of the mutable tree, which keeps all that is in it
+  files read PATH      write a file of it to standard output
+      -o, --output FILE  write it there instead
+      --offset N         from byte N
+      --length N         at most N bytes
+  files write PATH [FILE]  write to a file of it; default: what standard input gives
+      --offset N         from byte N on; behind the end, zeros fill the gap
+      --append           behind the last byte
+      --create           make the file if there is none
+  -p, --parents          make the directories above it if there are none; also of mkdir and cp
+      --truncate         write over nothing of what it had
+      --mode MODE        its permissions, octal; also of mkdir
+  files truncate PATH LENGTH  make a file shorter, or longer by zeros
+  files mkdir PATH     make a directory
+  files cp FROM TO     link what is in the tree, or CID, CID/a/b, /ipfs/CID, under another path; nothing is copied
+  files mv FROM TO     move, or rename
+  files rm PATH...     remove files
+  -r, --recursive        directories, too
+      --force            directories, too, and what is not there is no error
+  files stat [PATH]    what is at a path
+  files touch PATH     set when it was changed last, to now
+      --mtime SECONDS    to this, since the Unix epoch
+  files chmod MODE PATH  set its permissions, octal
+  files flush [PATH]   make sure that a power cut loses nothing, and print the CID
+  files history        print the last roots of the tree, the one in use first
   push CID REMOTE      give it, and all below it, to one of the remotes
       --pin              have it pinned there
   get PATH             write a file or a whole directory to the host's file system
@@ -158,6 +190,8 @@ pub enum Command {
         codec: Codec,
         offline: bool,
     },
+    Name(NameCommand),
+    Files(FilesCommand),
     Push {
         cid: String,
         remote: String,
@@ -201,37 +235,45 @@ pub enum Command {
 
 /// Every option, as far as it was given.
 #[derive(Default)]
-struct Given {
-    place: Place,
-    offline: bool,
-    json: bool,
-    profile: Option<Profile>,
-    durability: Durability,
-    pin: bool,
-    recursive: bool,
-    hidden: bool,
-    mtime: bool,
-    name: Option<String>,
-    output: Option<String>,
-    offset: u64,
-    length: Option<u64>,
-    force: bool,
-    kind: PinKind,
-    labels: BTreeMap<String, String>,
-    lasting: Option<u64>,
-    dry_run: bool,
-    sample: Option<f64>,
-    seed: Option<u32>,
-    repair: bool,
-    input_codec: Option<Codec>,
-    store_codec: Option<Codec>,
-    output_codec: Option<Codec>,
-    hash: HashFunction,
-    resume: bool,
-    version: CarVersion,
-    scope: CarScope,
-    range: Option<CarRange>,
-    values: Vec<String>,
+pub struct Given {
+    pub place: Place,
+    pub offline: bool,
+    pub json: bool,
+    pub profile: Option<Profile>,
+    pub durability: Durability,
+    pub pin: bool,
+    pub name: Option<String>,
+    pub output: Option<String>,
+    pub offset: u64,
+    pub length: Option<u64>,
+    pub force: bool,
+    pub kind: PinKind,
+    pub labels: BTreeMap<String, String>,
+    pub lasting: Option<u64>,
+    pub dry_run: bool,
+    pub sample: Option<f64>,
+    pub seed: Option<u32>,
+    pub repair: bool,
+    pub input_codec: Option<Codec>,
+    pub store_codec: Option<Codec>,
+    pub output_codec: Option<Codec>,
+    pub hash: HashFunction,
+    pub expect: Option<String>,
+    pub absent: bool,
+    pub append: bool,
+    pub create: bool,
+    pub parents: bool,
+    pub truncate: bool,
+    pub recursive: bool,
+    pub mode: Option<u32>,
+    pub mtime: Option<i64>,
+    pub hidden: bool,
+    pub keep_mtime: bool,
+    pub resume: bool,
+    pub version: CarVersion,
+    pub scope: CarScope,
+    pub range: Option<CarRange>,
+    pub values: Vec<String>,
 }
 
 /// Reads the arguments, without the program's name.
@@ -271,7 +313,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
             Long("pin") => given.pin = true,
             Short('r') | Long("recursive") => given.recursive = true,
             Short('H') | Long("hidden") => given.hidden = true,
-            Long("preserve-mtime") => given.mtime = true,
+            Long("preserve-mtime") => given.keep_mtime = true,
             Long("name") => given.name = Some(parser.value()?.string()?),
             Short('o') | Long("output") => given.output = Some(parser.value()?.string()?),
             Long("offset") => given.offset = parser.value()?.parse()?,
@@ -289,6 +331,14 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
             Long("sample") => given.sample = Some(parser.value()?.parse::<f64>()? / 100.0),
             Long("seed") => given.seed = Some(parser.value()?.parse()?),
             Long("repair") => given.repair = true,
+            Long("expect") => given.expect = Some(parser.value()?.string()?),
+            Long("absent") => given.absent = true,
+            Long("append") => given.append = true,
+            Long("create") => given.create = true,
+            Short('p') | Long("parents") => given.parents = true,
+            Long("truncate") => given.truncate = true,
+            Long("mode") => given.mode = Some(subcommands::mode(&parser.value()?.string()?)?),
+            Long("mtime") => given.mtime = Some(parser.value()?.parse()?),
             Long("input-codec") => given.input_codec = Some(codec(&parser.value()?.string()?)?),
             Long("store-codec") => given.store_codec = Some(codec(&parser.value()?.string()?)?),
             Long("output-codec") => given.output_codec = Some(codec(&parser.value()?.string()?)?),
@@ -343,7 +393,7 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
             if given.name.is_some() && files.len() > 1 {
                 return Err("--name goes with one FILE only".into());
             }
-            let Given { pin, name: filename, hidden, mtime, recursive, .. } = given;
+            let Given { pin, name: filename, hidden, keep_mtime: mtime, recursive, .. } = given;
             let options = FolderOptions { store: StoreOptions { filename, pin, layout: None }, hidden, mtime };
             Command::Store { files, recursive, options }
         }
@@ -358,6 +408,8 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
             },
         },
         "dag" => value(given)?,
+        "name" => Command::Name(subcommands::name(given)?),
+        "files" => Command::Files(subcommands::files(given)?),
         "push" => match <[String; 2]>::try_from(given.values) {
             Ok([cid, remote]) => Command::Push { cid, remote, pin: given.pin },
             Err(_) => return Err("push takes a CID and a remote".into()),

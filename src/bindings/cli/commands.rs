@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     arguments::{Command, Store},
-    car, dag,
+    car, dag, files, names,
     output::{Output, size},
     pins, trees, upkeep,
 };
@@ -37,6 +37,8 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
         }
         Command::PutValue { file, input, options } => dag::put(&storage, &file, input, options, output),
         Command::GetValue { path, codec, offline } => dag::get(&storage, &path, codec, offline, output),
+        Command::Name(command) => names::run(&storage, command, output),
+        Command::Files(command) => files::run(&storage, command, strict, output),
         Command::Push { cid, remote, pin } => push(&storage, &block::parse(&cid)?, &remote, pin, output),
         Command::List { path, offline } => trees::list(&storage, &path, offline, output),
         Command::Stat { path, offline } => {
@@ -61,7 +63,7 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
     done.and(wait(storage.flush()))
 }
 
-fn retrieve(reader: &mut Reader, to: Option<String>, strict: bool, output: &Output) -> Result<()> {
+pub fn retrieve(reader: &mut Reader, to: Option<String>, strict: bool, output: &Output) -> Result<()> {
     let (cid, total) = (*reader.cid(), reader.remaining());
     let mut done = 0;
     let mut copy = |take: &mut dyn FnMut(u64, &Bytes) -> Result<()>| -> Result<()> {

@@ -5,9 +5,12 @@ mod arguments;
 mod car;
 mod commands;
 mod dag;
+mod files;
 mod input;
+mod names;
 mod output;
 mod pins;
+mod subcommands;
 mod trees;
 mod upkeep;
 

@@ -130,8 +130,13 @@ impl From<Metadata> for wit::Metadata {
 
 /// Refuses what UnixFS cannot say.
 pub fn metadata(wanted: wit::Metadata) -> Result<Metadata> {
-    let mtime = wanted.mtime.map(|wit::Mtime { seconds, nanoseconds }| Mtime { seconds, nanoseconds });
+    let mtime = wanted.mtime.map(mtime).transpose()?;
     Metadata { mode: wanted.mode, mtime }.check()
+}
+
+pub fn mtime(wit::Mtime { seconds, nanoseconds }: wit::Mtime) -> Result<Mtime> {
+    let mtime = Mtime { seconds, nanoseconds };
+    Metadata { mode: None, mtime: Some(mtime) }.check().map(|_| mtime)
 }
 
 pub fn folder_options(options: wit::FolderOptions) -> Result<FolderOptions> {
@@ -269,6 +274,7 @@ impl From<error::Error> for wit::Error {
             E::InvalidCid { reason } => wit::Error::InvalidCid(reason),
             E::InvalidArgument(problem) => wit::Error::InvalidArgument(problem),
             E::NotFound(path) => wit::Error::NotFound(path.to_string()),
+            E::NoEntry(name) => wit::Error::NotFound(name),
             E::NotAvailableOffline { cid, reason } => {
                 wit::Error::NotAvailableOffline(wit::Offline { cid: cid.to_string(), reason: reason.into() })
             }
@@ -283,6 +289,7 @@ impl From<error::Error> for wit::Error {
                 wit::Error::Corrupt(wit::Corruption { cid: cid.map(|cid| cid.to_string()), detail })
             }
             E::Denied(reason) => wit::Error::Denied(reason),
+            E::Conflict { name } => wit::Error::Conflict(name),
             E::Locked(reason) => wit::Error::Locked(reason),
             E::Unsupported(what) => wit::Error::Unsupported(what),
             E::Cancelled => wit::Error::Cancelled,

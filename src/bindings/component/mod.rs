@@ -5,6 +5,8 @@ mod car;
 mod check;
 mod collection;
 mod convert;
+mod files;
+mod names;
 mod tree;
 mod values;
 

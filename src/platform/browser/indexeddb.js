@@ -241,7 +241,8 @@ export async function compactLog(database, upTo, entry) {
 /**
  * Writes a commit: drops, then adds what is not there, and enters it in the log. All of it or nothing. The values are
  * pairs of start and length in the memory, one for each key. Gives the log's entries after a place, the new one last, and
- * of each key whether it was there. A copy set aside is known by its record's place.
+ * of each key whether it was there. A copy set aside is known by its record's place. `check`, if there is one, is called
+ * first, with the entries after that place: unless it says yes, nothing is written.
  */
 export async function writeCommit(database, commit) {
   try {
@@ -254,7 +255,7 @@ export async function writeCommit(database, commit) {
 }
 
 async function write(database, commit) {
-  const { memory, keys, values, drops, aside, places, record, strict, ahead, reserve, blobs, after } = commit;
+  const { memory, keys, values, drops, aside, places, record, strict, ahead, reserve, blobs, check, after } = commit;
   // The memory may grow, and its contents go, as soon as this function first waits: the copies are made here.
   const views = keys.map((_, at) => new Uint8Array(memory.buffer, values[2 * at], values[2 * at + 1]));
   const packs = packed(keys, views, blobs);
@@ -270,7 +271,14 @@ async function write(database, commit) {
   const entry = { record, whole: false, blocks: 0, bytes: 0, quarantined: 0 };
   let entries = [];
   let present;
+  let known = after;
   try {
+    const log = transaction.objectStore('log');
+    if (check) {
+      const written = await entriesAfter(log, after);
+      if (!check(written)) throw failure('conflict', 'something was changed meanwhile');
+      known = written.at(-1)?.place ?? after;
+    }
     const blocks = transaction.objectStore('blocks');
     const index = blocks.index('keys');
     await dropAll(blocks, index, drops, aside, places, entry);
@@ -284,7 +292,7 @@ async function write(database, commit) {
     }
     // A strict commit always writes something, so that the browser has something to sync: that is how to flush.
     const changes = record !== undefined || entry.blocks !== 0 || entry.quarantined !== 0;
-    if (changes || (strict && !ahead)) entries = await enter(transaction.objectStore('log'), entry, after);
+    if (changes || (strict && !ahead)) entries = await enter(log, entry, known);
     transaction.commit();
     await done;
   } catch (error) {
@@ -295,6 +303,7 @@ async function write(database, commit) {
     }
     database.recent.reserved = false;
     const reason = transaction.error ?? error;
+    if (reason.code === 'conflict') throw reason;
     // There may have been no room for the Blobs only: the caller tries again without.
     throw inBlobs && reason.name !== 'QuotaExceededError' ? failure('blobs', reason.message) : reason;
   }

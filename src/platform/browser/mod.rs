@@ -138,11 +138,13 @@ pub(crate) struct Change {
     pub ahead: bool,
     /// Whether there is to be a reserve, for changes that are made when the browser has no room left.
     pub reserve: bool,
+    /// A function that is called in the transaction, with the log entries after those known, and tells whether to go on.
+    pub check: JsValue,
 }
 
 /// Writes a commit, and gives the log entries after `after`, its own the last, and which keys were there.
 pub(crate) async fn write(database: &JsValue, change: Change, after: f64) -> Result<(JsValue, Vec<u8>), JsValue> {
-    let Change { keys, values, drops, aside, places, record, strict, ahead, reserve } = change;
+    let Change { keys, values, drops, aside, places, record, strict, ahead, reserve, check } = change;
     // Numbers, and no memory: it may have moved when it is written again.
     let (values, places) = (Uint32Array::from(values.as_slice()), Float64Array::from(places.as_slice()));
     let write = |blobs: bool| {
@@ -158,6 +160,7 @@ pub(crate) async fn write(database: &JsValue, change: Change, after: f64) -> Res
             ("ahead", ahead.into()),
             ("reserve", reserve.into()),
             ("blobs", blobs.into()),
+            ("check", check.clone()),
             ("after", after.into()),
         ]);
         write_commit(database, commit)

@@ -134,6 +134,8 @@ impl Check {
             return Ok(true);
         };
         let pin = shared.tier.pin(&keeper.cid).await?.filter(|pin| pin.size.is_some() && !pin.pending);
+        // A direct one is a keeper of its own.
+        let pin = pin.filter(|_| keeper.pinned);
         self.walk.page.pop_front();
         if keeper.pinned && keeper.recursive && !keeper.pending {
             self.walk.pinned.insert(keeper.cid);

@@ -360,6 +360,7 @@ impl Tier for PackTier {
     async fn commit(&self, commit: Commit) -> Result<Committed> {
         let _writing = self.writing.lock().await;
         let mut appender = self.appender().await?;
+        self.state.borrow().roots.check(&commit.expect)?;
         let end = appender.position();
         let sync = commit.durability == Durability::Strict && !commit.ahead;
         let quarantine = self.still_there(&commit.quarantine).await?;
@@ -403,6 +404,10 @@ impl Tier for PackTier {
 
     async fn note(&self, name: &str) -> Result<Option<Bytes>> {
         Ok(self.state.borrow().roots.note(name))
+    }
+
+    async fn notes(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Bytes)>> {
+        Ok(self.state.borrow().roots.notes_page(prefix, after, limit))
     }
 
     async fn usage(&self) -> Result<Usage> {

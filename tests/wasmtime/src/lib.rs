@@ -6,6 +6,7 @@ mod command;
 mod counterpart;
 mod data;
 mod plugin;
+mod tree;
 mod values;
 pub mod victim;
 pub mod workload;
@@ -19,6 +20,7 @@ pub use self::{
         Access, Host, Instance, Plugin, STORE, every_block, in_store, named, part, pin, pinned, plain, whole,
         with_layout, with_remotes,
     },
+    tree::creating,
     values::value,
 };
 

@@ -19,6 +19,7 @@ export class IntegrityError extends StorageError {}
 export class QuotaExceededError extends StorageError {}
 export class CorruptError extends StorageError {}
 export class DeniedError extends StorageError {}
+export class ConflictError extends StorageError {}
 export class LockedError extends StorageError {}
 export class UnsupportedError extends StorageError {}
 export class CancelledError extends StorageError {}
@@ -34,6 +35,7 @@ const CLASSES = {
   'quota-exceeded': QuotaExceededError,
   corrupt: CorruptError,
   denied: DeniedError,
+  conflict: ConflictError,
   locked: LockedError,
   unsupported: UnsupportedError,
   cancelled: CancelledError,
@@ -52,6 +54,7 @@ for (const [name, Class] of Object.entries({
   QuotaExceededError,
   CorruptError,
   DeniedError,
+  ConflictError,
   LockedError,
   UnsupportedError,
   CancelledError,

@@ -476,6 +476,123 @@ export interface ValueOptions {
   signal?: AbortSignal;
 }
 
+/** A name, and what it leads to. */
+export interface Named {
+  name: string;
+  cid: string;
+  /** When it was set, in milliseconds since the Unix epoch. */
+  modified: number;
+}
+
+/** What something in the mutable tree is. */
+export type FileKind = 'file' | 'directory' | 'symlink' | 'value';
+
+/** What a file system would know of something. */
+export interface Metadata {
+  /** POSIX permissions, 12 bits. */
+  mode?: number;
+  /** When it was changed last: milliseconds since the Unix epoch, or a Date. */
+  mtime?: number | Date;
+}
+
+/** Where to write in the mutable tree, and what to make for it. */
+export interface WriteOptions extends Metadata {
+  /** Where the first byte goes; 0. Behind the end, zeros fill the gap. */
+  offset?: number;
+  /** Write behind the last byte, without an offset. */
+  append?: boolean;
+  /** Make the file if there is none. */
+  create?: boolean;
+  /** Make the directories above it if there are none. */
+  parents?: boolean;
+  /** The file is to have no bytes before it is written. */
+  truncate?: boolean;
+}
+
+/** What is at a path of the mutable tree. */
+export interface FileStat {
+  cid: string;
+  kind: FileKind;
+  /** Bytes of a file; 0 of a directory. */
+  size: number;
+  /** Bytes of all its blocks, as their makers say; what is linked twice counts twice. */
+  cumulativeSize: number;
+  /** How many links its root block has. */
+  links: number;
+  /** POSIX permissions, if they were kept. */
+  mode: number | undefined;
+  /** When it was changed last, in milliseconds since the Unix epoch, if that was kept. */
+  mtime: number | undefined;
+}
+
+/** An entry of a directory of the mutable tree. */
+export interface FileEntry {
+  name: string;
+  cid: string;
+  /** Undefined if its root block is not held. */
+  kind: FileKind | undefined;
+  /** Bytes of a file, 0 of a directory; undefined likewise. */
+  size: number | undefined;
+}
+
+/**
+ * The mutable tree: files and directories under paths like `/a/b.txt`, as Kubo's `files` commands have it (MFS). All in it is
+ * kept, and so are its last 16 roots. Of two changes at once, also in two tabs, none is lost.
+ */
+export interface Files {
+  /**
+   * Writes to a file; NotFoundError if there is none, or no directory for it, unless they may be made. Nothing of it shows
+   * before it resolves. ConflictError if a stream was being written, and the same file was changed meanwhile.
+   */
+  write(path: string, data: Data, options?: WriteOptions & CallOptions): Promise<void>;
+
+  /** A file, or a range of it, in memory. */
+  read(path: string, options?: { offset?: number; length?: number } & CallOptions): Promise<Uint8Array>;
+
+  /** Makes a file shorter, or longer by zeros. */
+  truncate(path: string, length: number): Promise<void>;
+
+  /** Makes a directory; DeniedError if there is something. With `parents` also those above it, and one that is there stays. */
+  mkdir(path: string, options?: { parents?: boolean } & Metadata): Promise<void>;
+
+  /** A page of a directory. A file is the only entry of its own list. */
+  ls(
+    path?: string,
+    options?: { after?: string; limit?: number },
+  ): Promise<{ entries: FileEntry[]; next: string | undefined }>;
+
+  /** All entries of a directory, page by page. */
+  list(path?: string): AsyncGenerator<FileEntry, void, undefined>;
+
+  /** What is at a path. */
+  stat(path?: string): Promise<FileStat>;
+
+  /**
+   * Links what is in the tree already (`/a/b`), or a CID or what is below one (`CID/a/b`, `/ipfs/CID/a/b`), under another
+   * path: no block is copied, and of a CID none need be held. Into a directory, where `to` is one or ends with a slash;
+   * DeniedError if there is something already.
+   */
+  cp(from: PathLike, to: string, options?: { parents?: boolean }): Promise<void>;
+
+  /** Moves, or renames. Into a directory, where `to` is one; a file that is there is replaced. */
+  mv(from: string, to: string): Promise<void>;
+
+  /** Removes a file; with `recursive` also a directory; with `force` both, and what is not there is no error. */
+  rm(path: string, options?: { recursive?: boolean; force?: boolean }): Promise<void>;
+
+  /** Sets when something was changed last; now, unless said otherwise. */
+  touch(path: string, options?: { mtime?: number | Date }): Promise<void>;
+
+  /** Sets the permissions of something. */
+  chmod(path: string, mode: number): Promise<void>;
+
+  /** Makes all that was changed survive a power cut, and gives the CID of what is at a path. */
+  flush(path?: string): Promise<string>;
+
+  /** The last roots of the tree, at most 16, the one in use first, each with the time since when it was that. */
+  history(): Promise<{ cid: string; changed: number }[]>;
+}
+
 /** An open store. It may be open in several tabs and workers at once. */
 export class Storage {
   private constructor();
@@ -518,12 +635,15 @@ export class Storage {
   /** All of what `listFiles` gives, page by page. */
   ls(path?: PathLike, options?: { offline?: boolean }): AsyncGenerator<FileInfo, void, undefined>;
 
+  /** The mutable tree. */
+  readonly files: Files;
+
   /** Whether the root, or the block, with this CID is held locally. Never asks a network. */
   exists(cid: CidLike): Promise<boolean>;
 
   /**
-   * Forgets a root and drops what only it used. DeniedError while it is pinned, unless `force` takes the pin away with it;
-   * NotFoundError if there is no such root.
+   * Forgets a root and drops what only it used. DeniedError while it is pinned, or a name leads to it, unless `force` takes
+   * the pin, and the names, away with it; NotFoundError if there is no such root.
    */
   delete(cid: CidLike, options?: { force?: boolean }): Promise<void>;
 
@@ -551,6 +671,29 @@ export class Storage {
     remote: string | Remote,
     options?: { pin?: boolean; signal?: AbortSignal; onPushed?: (pushed: Pushed) => void },
   ): Promise<Pushed>;
+
+  /**
+   * Has a name lead to a CID. What that reaches is neither collected, evicted nor deleted; it need not be held, and is not
+   * fetched. With `expect` only if the name leads there now, and with null only if there is no such name: else
+   * ConflictError, and nothing is changed. A name is any text of 1 to 1,024 bytes without control characters.
+   */
+  setName(name: string, cid: CidLike, options?: { expect?: CidLike | null }): Promise<Named>;
+
+  /** What a name leads to; NotFoundError if there is no such name. */
+  getName(name: string): Promise<Named>;
+
+  /** Forgets a name; NotFoundError if there is none, ConflictError if it leads elsewhere than expected. */
+  removeName(name: string, options?: { expect?: CidLike }): Promise<void>;
+
+  /** A page of the names that begin with `prefix`, in their order. Give `next` as `after` to get the next page. */
+  listNames(options?: {
+    prefix?: string;
+    after?: string;
+    limit?: number;
+  }): Promise<{ names: Named[]; next: string | undefined }>;
+
+  /** All of these, page by page. */
+  names(prefix?: string): AsyncGenerator<Named, void, undefined>;
 
   /** Takes the pin away; the data stays. NotFoundError if there is neither a pin nor a stored root. */
   unpin(cid: CidLike): Promise<void>;
@@ -675,6 +818,7 @@ export class StorageError extends Error {
     | 'quota-exceeded'
     | 'corrupt'
     | 'denied'
+    | 'conflict'
     | 'locked'
     | 'unsupported'
     | 'cancelled'
@@ -685,11 +829,11 @@ export class StorageError extends Error {
 export class InvalidCidError extends StorageError {}
 /** An option or argument is out of its range. */
 export class InvalidArgumentError extends StorageError {}
-/** The store has no such root, or there is nothing at this path: its directories say so. */
+/** The store has no such root, or there is nothing at this path, or of this name. */
 export class NotFoundError extends StorageError {
-  /** The CID, or the one at which the path begins. */
-  readonly cid: string;
-  /** The path, which for a root is its CID. */
+  /** The CID, or the one at which the path begins; none for names, and for paths of the mutable tree. */
+  readonly cid?: string;
+  /** The path, which for a root is its CID; or the name. */
   readonly path: string;
 }
 /** It is not held locally, and this storage may not use the network. */
@@ -720,6 +864,11 @@ export class CorruptError extends StorageError {
 }
 /** The operation is refused. */
 export class DeniedError extends StorageError {}
+/** It is not what the call expected, or was changed meanwhile, and nothing of the call was done. */
+export class ConflictError extends StorageError {
+  /** What was to be changed: a name, or the root of the mutable tree. */
+  readonly key: string;
+}
 /** Another tab has opened the database in a newer version. */
 export class LockedError extends StorageError {}
 /** Not offered by this build or for this kind of data. */

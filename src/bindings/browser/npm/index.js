@@ -2,6 +2,7 @@
 
 import init, { Cancel, Engine } from './ipfs_kit_storage.js';
 import { asError, InvalidArgumentError, CancelledError } from './errors.js';
+import { filesOf } from './files.js';
 
 export * from './errors.js';
 
@@ -41,6 +42,7 @@ export async function resetStorage() {
 
 export class Storage {
   #engine;
+  #files;
 
   constructor(engine) {
     this.#engine = engine;
@@ -55,22 +57,13 @@ export class Storage {
       onProgress?.({ done: stored.size, total: stored.size });
       return stored;
     }
-    const total = bytes?.length ?? data?.size;
     let writer;
     try {
       writer = this.#open().writer(settings);
     } catch (error) {
       throw asError(error);
     }
-    try {
-      await feed(writer, pieces(bytes ?? data, signal), { signal, onProgress, total });
-      return await call(writer.finish());
-    } catch (error) {
-      await writer.abort(); // after a write under way, if any: then nothing borrows the writer
-      throw error;
-    } finally {
-      writer.free();
-    }
+    return write(writer, data, { signal, onProgress });
   }
 
   async importCar(archive, { signal, onProgress, ...options } = {}) {
@@ -142,12 +135,7 @@ export class Storage {
   }
 
   async retrieve(path, options) {
-    let whole;
-    for await (const { piece, done, total } of this.#read(path, options)) {
-      whole ??= new Uint8Array(total);
-      whole.set(piece, done - piece.length);
-    }
-    return whole;
+    return this.#whole(path, options);
   }
 
   stream(path, options) {
@@ -176,6 +164,18 @@ export class Storage {
 
   async listFiles(path = '/', { after, limit = PAGE, offline = false } = {}) {
     return call(this.#open().listFiles(text(path), after, limit, Boolean(offline)));
+  }
+
+  /** The verbs of the mutable tree. */
+  get files() {
+    this.#files ??= filesOf({
+      open: () => this.#open(),
+      read: (path, options) => this.#whole(path, options, (...given) => this.#open().filesReader(...given)),
+      call,
+      write,
+      inMemory,
+    });
+    return this.#files;
   }
 
   async *ls(path = '/', { offline = false } = {}) {
@@ -209,6 +209,31 @@ export class Storage {
     do {
       const page = await this.listPins({ after });
       yield* page.pins;
+      after = page.next;
+    } while (after !== undefined);
+  }
+
+  async setName(name, cid, { expect } = {}) {
+    return call(this.#open().setName(name, text(cid), expect == null ? expect : text(expect)));
+  }
+
+  async getName(name) {
+    return call(this.#open().getName(name));
+  }
+
+  async removeName(name, { expect } = {}) {
+    return call(this.#open().removeName(name, expect == null ? expect : text(expect)));
+  }
+
+  async listNames({ prefix = '', after, limit = PAGE } = {}) {
+    return call(this.#open().listNames(prefix, after, limit));
+  }
+
+  async *names(prefix = '') {
+    let after;
+    do {
+      const page = await this.listNames({ prefix, after });
+      yield* page.names;
       after = page.next;
     } while (after !== undefined);
   }
@@ -329,8 +354,21 @@ export class Storage {
     return abortable(call(start(this.#open(), cancel)), signal, cancel);
   }
 
-  /** The pieces of a file, and how far each reaches. The first is empty, and says that the file is open. */
-  async *#read(path, options = {}, cancel = new Cancel()) {
+  /** All pieces of a file in one. */
+  async #whole(path, options, open) {
+    let whole;
+    for await (const { piece, done, total } of this.#read(path, options, undefined, open)) {
+      whole ??= new Uint8Array(total);
+      whole.set(piece, done - piece.length);
+    }
+    return whole;
+  }
+
+  /**
+   * The pieces of a file, and how far each reaches. The first is empty, and says that the file is open. `open` opens one of
+   * the mutable tree.
+   */
+  async *#read(path, options = {}, cancel = new Cancel(), open = undefined) {
     const { signal, onProgress, onFetched, offset = 0, length, offline = false, pin = false } = options;
     signal?.throwIfAborted();
     for (const value of [offset, length ?? 0]) {
@@ -341,7 +379,8 @@ export class Storage {
       }
     }
     const wanted = { offset, length, offline: Boolean(offline), pin: Boolean(pin) };
-    const opening = call(this.#open().reader(text(path), wanted, onFetched, cancel));
+    const start = () => open?.(path, wanted, cancel) ?? this.#open().reader(text(path), wanted, onFetched, cancel);
+    const opening = call(start());
     let reading;
     try {
       const reader = await abortable(opening, signal, cancel);
@@ -392,6 +431,36 @@ function abortable(promise, signal, cancel) {
     signal.addEventListener('abort', abort, { once: true });
     Promise.resolve(promise).then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });
+}
+
+/** Writes all pieces of what is to be stored, and ends it; gives up when that fails. */
+async function write(writer, data, { signal, onProgress }) {
+  const bytes = inMemory(data);
+  const total = bytes?.length ?? data?.size;
+  const source = pieces(bytes ?? data, signal);
+  try {
+    let done = 0;
+    let next = source.next();
+    for (;;) {
+      const { done: ended, value: piece } = await next;
+      if (ended) break;
+      const { length } = piece;
+      const writing = call(writer.write(piece)); // has its copy: the source may reuse the memory for the next
+      next = source.next();
+      next.catch(() => {}); // seen when it is awaited
+      await abortable(writing, signal);
+      done += length;
+      onProgress?.({ done, total });
+    }
+    signal?.throwIfAborted();
+    return await call(writer.finish());
+  } catch (error) {
+    await writer.abort(); // after a write under way, if any: then nothing borrows the writer
+    throw error;
+  } finally {
+    source.return().catch(() => {});
+    writer.free();
+  }
 }
 
 /** The bytes of what is in memory; undefined for what is to be read. */
