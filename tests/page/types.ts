@@ -9,6 +9,8 @@ import {
   type CarImport,
   type CidObject,
   type FileInfo,
+  type FileStat,
+  type Named,
   type OfflineReason,
   type Pin,
   type Remote,
@@ -57,6 +59,13 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   const pin: Pin = await storage.pin(info.cid, { kind: 'direct', name: 'x', labels, expires: new Date(), offline: true });
   await storage.pin(info.cid, { expires: Date.now() + 1000, onFetched: ({ bytes }) => console.log(bytes) });
   for await (const { cid, kind, labels, blocks, bytes } of storage.pins()) console.log(cid, kind, labels.owner, blocks, bytes);
+  const named: Named = await storage.setName('a', info.cid, { expect: null });
+  for await (const { name, cid } of storage.names('a')) await storage.removeName(name, { expect: cid });
+  const names: Named[] = (await storage.listNames({ prefix: named.name, limit: 5 })).names;
+  await storage.files.write('/a', stream, { create: true, mtime: new Date(), signal: AbortSignal.timeout(1000) });
+  const stat: FileStat = await storage.files.stat('/a');
+  for await (const { name, kind, size } of storage.files.list()) console.log(name, kind === 'file', (size ?? 0) + stat.size);
+  const old: string | undefined = (await storage.files.history()).at(-1)?.cid;
   const listed = await storage.listPins({ limit: 5 });
   await storage.configureCache({ policy: 'arc' });
   await storage.configureCache({ memoryBytes: 0, diskBytes: Infinity, policy: 'lru' });
