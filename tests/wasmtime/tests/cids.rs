@@ -20,7 +20,7 @@ fn files_get_the_cids_that_kubo_gives_them() {
             let data = buffer(size);
             let stored = plugin.store(&data, &with_layout(profile.into())).unwrap();
             assert_eq!(stored.cid, cid, "{size} bytes, {}", profile_name(profile));
-            assert_eq!((stored.size, stored.profile), (size as u64, Some(profile)));
+            assert_eq!((stored.size, stored.profile), (Some(size as u64), Some(profile)));
             assert!(plugin.retrieve(&cid).unwrap() == data, "{size} bytes come back as others");
         }
     }
