@@ -71,7 +71,6 @@ impl Plugin {
         let reader = self.files_reader(path, 0, None)?;
         let mut whole = Vec::new();
         let read = self.read_with(reader, u32::MAX, |bytes| whole.extend_from_slice(bytes));
-        self.release(reader);
         read.map(|_| whole)
     }
 }
