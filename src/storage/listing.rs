@@ -132,11 +132,15 @@ impl Storage {
             let known = FileInfo::from(stored);
             info = FileInfo { filename: info.filename.or(known.filename.clone()), dag_size: info.dag_size, ..known };
         }
+        // Not even when a cache has it still.
+        let alone = path.names().is_empty() && info.modified.is_none() && self.shared.remotes(offline).is_err();
+        if alone && !self.exists(&cid).await? {
+            return Err(Error::NotFound(path));
+        }
         match source.blocks(&[cid]).await {
             Ok(blocks) => info.inspected(inspect(&one(blocks, &cid)?)?),
             // What is stored here is known, whatever has become of its blocks.
             Err(_) if info.modified.is_some() => {}
-            Err(Error::NotAvailableOffline { .. }) if path.names().is_empty() => return Err(Error::NotFound(path)),
             Err(error) => return Err(error),
         }
         Ok(info)

@@ -52,7 +52,7 @@ const PEER = `
         const [{ cid }] = kept.splice(next(kept.length), 1);
         await storage.unpin(cid).catch(() => {});
         await storage.delete(cid);
-        if (await storage.stat(cid).catch(() => undefined)) throw new Error(\`\${cid} was deleted, and is there\`);
+        if ((await storage.stat(cid).catch(() => undefined))?.modified) throw new Error(\`\${cid} was deleted, and is there\`);
       } else {
         const { cid, recipe } = kept[next(kept.length)];
         if (!same(await storage.retrieve(cid), await content(recipe))) throw new Error(\`\${cid} is another now\`);

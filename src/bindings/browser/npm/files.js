@@ -4,10 +4,9 @@
 const PAGE = 1000;
 
 /**
- * `list` lists the stored roots, which is what `storage.files()` does; what it gives has the verbs of the tree besides.
  * `open` gives the engine, `read` reads like `retrieve` does, and the others are those of index.js.
  */
-export function filesOf({ open, list, read, call, write, inMemory }) {
+export function filesOf({ open, read, call, write, inMemory }) {
   const files = {
     async write(path, data, { signal, onProgress, ...options } = {}) {
       signal?.throwIfAborted();
@@ -79,5 +78,5 @@ export function filesOf({ open, list, read, call, write, inMemory }) {
       return call(open().filesHistory());
     },
   };
-  return Object.assign((path) => list(path), files);
+  return files;
 }
