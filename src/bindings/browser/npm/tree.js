@@ -8,7 +8,7 @@ import { InvalidArgumentError } from './errors.js';
 const SMALL_BYTES = 1024 * 1024;
 /** up to so many bytes at a time, */
 const BATCH_BYTES = 4 * 1024 * 1024;
-/** and so many entries. As many Blobs are read at once; the next ones while these are stored. */
+/** and so many entries. Their Blobs are read all in one, which is quicker, while those before are stored. */
 const BATCH_ENTRIES = 512;
 
 /** Stores all entries of a source, and ends the tree; gives up when that fails. */
@@ -39,14 +39,13 @@ async function addAll(tree, source, signal, onProgress) {
   let bytes = 0;
   let adding;
 
-  /** Adds `[path, what, mode, mtime]`s: `what` is bytes, now or later, or where a link leads, or undefined: a directory. */
+  /** Adds `[path, what, mode, mtime]`s: `what` is bytes, or where a link leads, or undefined, which is a directory. */
   const add = async (entries) => {
     let { path, done, files } = told;
-    for (const entry of entries) {
-      if (entry[1] instanceof Promise) entry[1] = await entry[1];
-      path = entry[0];
-      if (entry[1] instanceof Uint8Array) {
-        done += entry[1].length;
+    for (const [name, what] of entries) {
+      path = name;
+      if (what instanceof Uint8Array) {
+        done += what.length;
         files += 1;
       }
     }
@@ -54,12 +53,14 @@ async function addAll(tree, source, signal, onProgress) {
     tell({ path, done, files });
   };
   const flush = async () => {
-    await adding;
-    if (batch.length === 0) return;
-    adding = add(batch);
-    adding.catch(() => {}); // seen when it is awaited
+    const entries = batch;
     batch = [];
     bytes = 0;
+    await readBlobs(entries);
+    await adding;
+    if (entries.length === 0) return;
+    adding = add(entries);
+    adding.catch(() => {}); // seen when it is awaited
   };
 
   for (;;) {
@@ -72,7 +73,8 @@ async function addAll(tree, source, signal, onProgress) {
     if (data === undefined) {
       batch.push([path, target, mode, mtime]);
     } else if (size <= SMALL_BYTES && (data instanceof Uint8Array || data instanceof Blob)) {
-      batch.push([path, copy(data), mode, mtime]);
+      // The source may reuse its memory for the next entry.
+      batch.push([path, data instanceof Blob ? data : data.slice(), mode, mtime]);
       bytes += size;
     } else {
       await flush();
@@ -96,12 +98,13 @@ function entriesOf(source) {
   throw refused('a tree is made of an iterable of entries, of Files, a FileSystemDirectoryHandle or a DataTransfer');
 }
 
-/** The source may reuse the memory for the next entry. */
-function copy(data) {
-  if (data instanceof Uint8Array) return data.slice();
-  const reading = data.arrayBuffer().then((buffer) => new Uint8Array(buffer));
-  reading.catch(() => {}); // seen when it is awaited
-  return reading;
+/** Puts bytes in the place of Blobs. */
+async function readBlobs(entries) {
+  const blobs = entries.filter(([, what]) => what instanceof Blob);
+  if (blobs.length === 0) return;
+  const whole = new Uint8Array(await new Blob(blobs.map(([, blob]) => blob)).arrayBuffer());
+  let at = 0;
+  for (const entry of blobs) entry[1] = whole.subarray(at, (at += entry[1].size));
 }
 
 /** An entry of a tree. What is undefined or null in it is not given. */
