@@ -176,7 +176,7 @@ fn alone_it_fails_with_the_reason() {
         (Fault::RetryAfter(3600), "busy"),
         (Fault::Silence, "hardly anything, for too long"),
         (Fault::Stall, "hardly anything, for too long"),
-        (Fault::Truncated, "ends within a part"),
+        (Fault::Truncated, "ends within a section"),
         (Fault::WrongBytes, "do not hash"),
         (Fault::Unasked, "nothing asked for"),
         (Fault::Oversize, "2097152"),

@@ -100,7 +100,9 @@ impl Walk<'_> {
                     continue;
                 }
                 let below = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
-                let mtime = if self.mtime { folder.mtime(&name)? } else { None };
+                // Not of links: not every host can set it again.
+                let has_time = self.mtime && matches!(kind, FileType::File | FileType::Folder);
+                let mtime = if has_time { folder.mtime(&name)? } else { None };
                 let metadata = Metadata { mode: None, mtime };
                 match kind {
                     FileType::File => {

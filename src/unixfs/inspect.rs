@@ -64,7 +64,10 @@ pub fn inspect(block: &Block) -> Result<Inspected> {
         Codec::DagPb => {}
         Codec::DagCbor | Codec::DagJson => return Ok(plain(EntryKind::Value)),
     }
-    let Ok((_, data)) = decode(block) else { return Ok(plain(EntryKind::Value)) };
+    if Node::decode(block.bytes()).is_ok_and(|node| node.data.is_none_or(|data| Data::decode(&data).is_err())) {
+        return Ok(plain(EntryKind::Value));
+    }
+    let (_, data) = decode(block)?;
     let held = data.data.as_ref().map_or(0, |data| data.len() as u64);
     let (kind, size) = match data.kind {
         Kind::File | Kind::Raw => {

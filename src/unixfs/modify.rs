@@ -141,8 +141,11 @@ impl<S: BlockSource> FileEdit<S> {
     /// Has the builder go on where the file is cut.
     async fn keep_before(&mut self, sink: &mut dyn BlockSink) -> Result<()> {
         let (Some(root), end) = (self.root, self.at) else { return Ok(()) };
+        if end == 0 {
+            return Ok(());
+        }
         let (mut child, mut start, mut levels) = (root, 0, Vec::new());
-        while end > 0 {
+        loop {
             // A last leaf that is not full takes more.
             let whole = start + child.size == end && (end < self.size || child.size >= self.capacity());
             let first = levels.iter().all(Vec::is_empty);
@@ -184,7 +187,6 @@ impl<S: BlockSource> FileEdit<S> {
                 }
             }
         }
-        Ok(())
     }
 
     /// Links what is behind this place.

@@ -84,7 +84,7 @@ const FAULTS = [
   [{ name: 'wrong-bytes', block: 2 }, /do not hash/],
   [{ name: 'swapped', block: 1 }, /do not hash/],
   [{ name: 'extra', block: 3 }, /nothing asked for/],
-  [{ name: 'truncated' }, /ends within a part/],
+  [{ name: 'truncated' }, /ends within a section/],
   [{ name: 'truncated-between' }, /before all of it/],
   [{ name: 'endless' }, /nothing asked for/],
   [{ name: 'endless-root' }, /over and over/],

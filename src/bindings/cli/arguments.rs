@@ -148,7 +148,7 @@ pub enum Asked {
     /// Print a text: the help, the version.
     Text(String),
     /// Run a command.
-    Run(Invocation),
+    Run(Box<Invocation>),
 }
 
 /// A command and what holds for all of them.
@@ -371,7 +371,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
     };
     let store = Store { place: mem::take(&mut given.place), options };
     let json = given.json;
-    Ok(Asked::Run(Invocation { json, store, command: command(&verb, given)? }))
+    Ok(Asked::Run(Box::new(Invocation { json, store, command: command(&verb, given)? })))
 }
 
 fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {

@@ -43,7 +43,7 @@ impl Input {
     /// The next bytes; none at the end.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>> {
         let bytes = match &self.source {
-            Source::File(file, _) => file.read_at(self.done, READ_BYTES)?.into(),
+            Source::File(file, _) => file.read_at(self.done, READ_BYTES)?,
             Source::Stdin(input) => match input.blocking_read(READ_BYTES as u64) {
                 Ok(bytes) => bytes,
                 Err(StreamError::Closed) => Vec::new(),

@@ -47,7 +47,8 @@ impl Guest for Command {
         let arguments = environment::get_arguments();
         match arguments::parse(arguments.into_iter().skip(1)) {
             Ok(Asked::Text(text)) => Output::new(false).text(&text).map_err(drop),
-            Ok(Asked::Run(Invocation { json, store, command })) => {
+            Ok(Asked::Run(invocation)) => {
+                let Invocation { json, store, command } = *invocation;
                 let output = Output::new(json);
                 commands::run(store, command, &output).map_err(|error| output.failed(&error))
             }

@@ -253,12 +253,16 @@ impl Files {
             let roots = Roots::load(&self.shared).await?;
             let tree = self.tree(&roots);
             let root = match plan(&tree, ahead).await? {
-                None => return Ok(ahead.abort().await),
+                None => {
+                    ahead.abort().await;
+                    return Ok(());
+                }
                 Some(Step::Root(root)) => root,
                 Some(Step::Below(plan)) => tree.apply(ahead, plan).await?,
             };
             if roots.current() == Some(root.cid) {
-                return Ok(ahead.abort().await);
+                ahead.abort().await;
+                return Ok(());
             }
             // A commit that fails takes its blocks with it.
             ahead.flush().await?;

@@ -5,6 +5,7 @@ mod artefact;
 mod command;
 mod counterpart;
 mod data;
+mod folders;
 mod plugin;
 mod tree;
 mod values;
@@ -16,6 +17,7 @@ pub use self::{
     command::{Command, Outcome},
     counterpart::Counterpart,
     data::{Keystream, buffer, ipip_cid, ipip_text_cid, kubo_cids, profile_name, random_bytes},
+    folders::BARE,
     plugin::{
         Access, Host, Instance, Plugin, STORE, every_block, in_store, named, part, pin, pinned, plain, whole,
         with_layout, with_remotes,

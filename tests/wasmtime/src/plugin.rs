@@ -279,7 +279,6 @@ verbs! {
     fn create_writer(options: &StoreOptions) -> Result<ResourceAny, Error> = call_create_writer;
     fn retrieve_with(options: ReadOptions) of cid -> Result<Vec<u8>, Error> = call_retrieve;
     fn open_reader(options: ReadOptions) of cid -> Result<ResourceAny, Error> = call_open_reader;
-    fn stat() of cid -> Result<FileInfo, Error> = call_stat;
     fn exists() of cid -> Result<bool, Error> = call_exists;
     fn delete_with(force: bool) of cid -> Result<(), Error> = call_delete;
     fn pin_with(options: &PinOptions) of cid -> Result<PinInfo, Error> = call_pin;
@@ -328,11 +327,16 @@ impl Plugin {
         self.local.ipfs_kit_storage_storage().reader().call_fetched(&mut self.store, reader).expect(TRAP)
     }
 
-    /// One page of the stored roots.
+    /// What is known of a stored root, or of what is at a path.
+    pub fn stat(&mut self, path: &str) -> Result<FileInfo, Error> {
+        let handle = self.local.ipfs_kit_storage_storage().handle();
+        handle.call_stat(&mut self.store, self.handle, &path.to_owned(), false).expect(TRAP)
+    }
+
+    /// One page of the stored roots, or of what is in a directory.
     pub fn list_files(&mut self, path: &str, after: Option<&str>, limit: u32) -> Result<FilePage, Error> {
         let handle = self.local.ipfs_kit_storage_storage().handle();
-        let after = after.map(str::to_owned);
-        handle.call_list_files(&mut self.store, self.handle, path, after.as_ref(), limit).expect(TRAP)
+        handle.call_list_files(&mut self.store, self.handle, path, after, limit, false).expect(TRAP)
     }
 
     /// Feeds a writer.

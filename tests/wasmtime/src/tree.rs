@@ -31,7 +31,7 @@ macro_rules! verbs {
 
 verbs! {
     ipfs_kit_storage_names:
-    fn set_name(name: &str, cid: &str, expected: &Expected) -> Result<Named, Error> = call_set_name;
+    fn set_name(name: &str, cid: &String, expected: &Expected) -> Result<Named, Error> = call_set_name;
     fn get_name(name: &str) -> Result<Named, Error> = call_get_name;
     fn remove_name(name: &str, expected: &Expected) -> Result<(), Error> = call_remove_name;
     fn list_names(prefix: &str, after: Option<&str>, limit: u32) -> Result<NamePage, Error> = call_list_names;
@@ -71,7 +71,6 @@ impl Plugin {
         let reader = self.files_reader(path, 0, None)?;
         let mut whole = Vec::new();
         let read = self.read_with(reader, u32::MAX, |bytes| whole.extend_from_slice(bytes));
-        self.release(reader);
         read.map(|_| whole)
     }
 }

@@ -263,7 +263,7 @@ fn what_cannot_be_understood_fails_with_a_message() {
         (&["frobnicate"], "frobnicate"),
         (&["ls", "--frobnicate"], "--frobnicate"),
         (&["ls", "-x"], "-x"),
-        (&["ls", "extra"], "extra"),
+        (&["ls", "extra"], "CID"),
         (&["store"], "FILE"),
         (&["store", "--profile", "v7", "/in/x"], "v7"),
         (&["store", "--name", "one", "/in/x", "/in/y"], "--name"),

