@@ -15,9 +15,16 @@ import {
   type Pin,
   type Remote,
   type Status,
+  type TreeEntry,
+  type TreeProgress,
+  type TreeSource,
   type Value,
   type VerifyReport,
 } from 'ipfs-kit-storage';
+
+declare const folder: FileSystemDirectoryHandle;
+declare const picker: HTMLInputElement;
+declare const drop: DragEvent;
 
 export async function uses(file: File, stream: ReadableStream<Uint8Array>, pieces: AsyncIterable<Uint8Array>) {
   const storage = await openStorage({
@@ -85,9 +92,24 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   const archive: ReadableStream<Uint8Array> = storage.exportCar(imported.roots[0].cid, { version: 2, scope: 'entity', from: -1 });
   await storage.exportCar([info.cid, 'x/y'], { offline: true }).pipeTo(new WritableStream());
   await storage.forgetCarImport('it');
+  const entries: TreeEntry[] = [{ path: 'a', content: stream, mode: 0o600, mtime: new Date() }, { path: 'b', target: 'a' }];
+  const tree: FileInfo = await storage.storeTree(entries, { filename: 'x', pin: true, layout: { profile: 'unixfs-v0-2015' } });
+  async function* later() {
+    yield { path: 'a/b', content: file, mtime: file.lastModified };
+    yield { path: 'c' };
+  }
+  const source: TreeSource = folder;
+  const onProgress = ({ path, done, files }: TreeProgress) => console.log(path.length, done + files);
+  for (const one of [later(), source, picker.files!, [file], drop.dataTransfer!, drop.dataTransfer!.items]) {
+    await storage.storeTree(one, { hidden: true, onProgress, signal: AbortSignal.timeout(1000) });
+  }
   const held: boolean = (await storage.exists(info.cid)) && storage.isAvailable();
   storage.close();
 
+  // @ts-expect-error entries have a path
+  await storage.storeTree([{ content: 'x' }]);
+  // @ts-expect-error a file is `content`
+  await storage.storeTree([{ path: 'x', data: 'x' }]);
   // @ts-expect-error no such version
   storage.exportCar('x', { version: 3 });
   // @ts-expect-error a number is no data
@@ -106,5 +128,5 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   await storage.putValue(1, { codec: 'raw' });
   // @ts-expect-error no such kind
   await storage.pin('x', { kind: 'all' });
-  return { archive, pin, listed, many, bytes, block, streamed, files, next, reason, room, kept, held, value, urls };
+  return { archive, tree, pin, listed, many, bytes, block, streamed, files, next, reason, room, kept, held, value, urls };
 }

@@ -188,7 +188,7 @@ fn metadata(given: &Options) -> crate::Result<Metadata> {
 }
 
 /// Of milliseconds since the Unix epoch.
-fn mtime(time: f64) -> Mtime {
+pub(super) fn mtime(time: f64) -> Mtime {
     let seconds = (time / 1000.0).floor();
     Mtime { seconds: seconds as i64, nanoseconds: ((time - seconds * 1000.0) * 1e6) as u32 }
 }

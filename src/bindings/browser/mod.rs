@@ -10,6 +10,7 @@ mod convert;
 mod files;
 mod names;
 pub mod remote;
+mod tree;
 mod values;
 
 use std::rc::Rc;

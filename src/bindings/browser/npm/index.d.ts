@@ -391,6 +391,60 @@ export type Data =
   | AsyncIterable<Uint8Array>
   | Iterable<Uint8Array>;
 
+/** Something in a tree. With neither content nor a target it is a directory. */
+export interface TreeEntry {
+  /**
+   * Names with slashes between them, from the tree downwards; at most 128 names, and 4,096 bytes. What is above it need not be
+   * given. Given again, a file or link is what it was the last time, and a directory keeps what is in it. The empty path
+   * is the tree itself.
+   */
+  path: string;
+  /** The content of a file. Memory may be reused when the next entry is asked for. */
+  content?: Data;
+  /** Where a symbolic link leads. */
+  target?: string;
+  /** POSIX permissions, if they are to be kept. It changes the CID. */
+  mode?: number;
+  /** When it was changed last, if that is to be kept: milliseconds since the Unix epoch, or a Date. It changes the CID. */
+  mtime?: number | Date;
+}
+
+/**
+ * What a tree can be made of: entries; Files, with the folder that they were picked in (`webkitRelativePath`), if it is one,
+ * as the tree itself; a folder; what was dropped.
+ */
+export type TreeSource =
+  | Iterable<TreeEntry>
+  | AsyncIterable<TreeEntry>
+  | ReadableStream<TreeEntry>
+  | FileList
+  | readonly File[]
+  | FileSystemDirectoryHandle
+  | DataTransfer
+  | DataTransferItemList;
+
+/** How to store a tree. */
+export interface TreeOptions extends StoreOptions {
+  /** A name to list it by. Default: that of the folder that was picked, dropped or opened. */
+  filename?: string;
+  /** Also what in such a folder has a name that begins with a point. Entries are taken whatever their names are. */
+  hidden?: boolean;
+  /** Aborting rejects with the signal's reason, and nothing of the tree is kept. */
+  signal?: AbortSignal;
+  /** Told after some small files together, and after each piece of a large one. */
+  onProgress?: (progress: TreeProgress) => void;
+}
+
+/** How far a tree is. */
+export interface TreeProgress {
+  /** The last entry. */
+  path: string;
+  /** Bytes of files so far. */
+  done: number;
+  /** Files so far. */
+  files: number;
+}
+
 /** How to import an archive. */
 export interface CarImportOptions {
   /** Pins its roots. */
@@ -605,6 +659,16 @@ export class Storage {
     files: Iterable<{ data: string | Uint8Array | ArrayBuffer | ArrayBufferView | Blob } & StoreOptions>,
     options?: { signal?: AbortSignal },
   ): Promise<FileInfo[]>;
+
+  /**
+   * Stores a tree of directories, files and symbolic links under the CID of its directory, in one commit: all of it or
+   * nothing. It may be of any size: what comes is stored at once, small files many at a time. `ls`, `stat` and `retrieve`
+   * lead into it by path.
+   *
+   * What was dropped is read before this returns, so call it in the event itself. Browsers tell neither permissions, times of
+   * folders nor links; those of entries are kept.
+   */
+  storeTree(source: TreeSource, options?: TreeOptions): Promise<FileInfo>;
 
   /**
    * A file, or a range of it, in memory. NotFoundError if there is nothing at this path, UnsupportedError if there is a

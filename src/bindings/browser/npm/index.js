@@ -1,13 +1,15 @@
 // The package: the engine in the habits of the web. Types and documentation are in index.d.ts.
 
 import init, { Cancel, Engine } from './ipfs_kit_storage.js';
-import { asError, InvalidArgumentError, CancelledError } from './errors.js';
+import { abortable, call } from './calls.js';
+import { feed, inMemory, pieces, SLICE_BYTES, write } from './data.js';
+import { InvalidArgumentError, CancelledError } from './errors.js';
 import { filesOf } from './files.js';
+import { treeOf } from './folders.js';
+import { storeTree } from './tree.js';
 
 export * from './errors.js';
 
-/** Read from a File or Blob at a time: large reads are several times faster than small ones. */
-const SLICE_BYTES = 8 * 1024 * 1024;
 /** Roots, pins or keys asked for at a time by `files`, `pins` and `blockKeys`. */
 const PAGE = 1000;
 
@@ -57,13 +59,16 @@ export class Storage {
       onProgress?.({ done: stored.size, total: stored.size });
       return stored;
     }
-    let writer;
-    try {
-      writer = this.#open().writer(settings);
-    } catch (error) {
-      throw asError(error);
-    }
+    const writer = await call((async () => this.#open().writer(settings))());
     return write(writer, data, { signal, onProgress });
+  }
+
+  async storeTree(source, { signal, onProgress, hidden = false, ...options } = {}) {
+    signal?.throwIfAborted();
+    const { entries, filename } = treeOf(source, hidden); // at once: after its event a DataTransfer is empty
+    const settings = { ...options, filename: options.filename ?? filename };
+    const tree = await call((async () => this.#open().tree(settings))());
+    return storeTree(tree, entries, { signal, onProgress });
   }
 
   async importCar(archive, { signal, onProgress, ...options } = {}) {
@@ -409,140 +414,4 @@ function text(cid) {
 
 function isSet(value) {
   return ['1', 'true', 'yes'].includes(String(value).toLowerCase());
-}
-
-async function call(promise) {
-  try {
-    return await promise;
-  } catch (error) {
-    throw asError(error);
-  }
-}
-
-/** Settles as the promise (or value) does, or rejects as soon as the signal aborts, and cancels what it waits for. */
-function abortable(promise, signal, cancel) {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      reject(signal.reason);
-      cancel?.cancel();
-    };
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-    Promise.resolve(promise).then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
-}
-
-/** Writes all pieces of what is to be stored, and ends it; gives up when that fails. */
-async function write(writer, data, { signal, onProgress }) {
-  const bytes = inMemory(data);
-  const total = bytes?.length ?? data?.size;
-  const source = pieces(bytes ?? data, signal);
-  try {
-    let done = 0;
-    let next = source.next();
-    for (;;) {
-      const { done: ended, value: piece } = await next;
-      if (ended) break;
-      const { length } = piece;
-      const writing = call(writer.write(piece)); // has its copy: the source may reuse the memory for the next
-      next = source.next();
-      next.catch(() => {}); // seen when it is awaited
-      await abortable(writing, signal);
-      done += length;
-      onProgress?.({ done, total });
-    }
-    signal?.throwIfAborted();
-    return await call(writer.finish());
-  } catch (error) {
-    await writer.abort(); // after a write under way, if any: then nothing borrows the writer
-    throw error;
-  } finally {
-    source.return().catch(() => {});
-    writer.free();
-  }
-}
-
-/** The bytes of what is in memory; undefined for what is to be read. */
-function inMemory(data) {
-  if (typeof data === 'string') return new TextEncoder().encode(data);
-  if (data instanceof Uint8Array) return data;
-  if (data instanceof ArrayBuffer) return new Uint8Array(data);
-  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return undefined;
-}
-
-/** Has a writer take what a source gives: while it takes a piece, the next one is read. */
-async function feed(writer, source, { signal, onProgress, total, done = 0 }) {
-  try {
-    let next = source.next();
-    for (;;) {
-      const { done: ended, value: piece } = await next;
-      if (ended) break;
-      const { length } = piece;
-      const writing = call(writer.write(piece)); // has its copy: the source may reuse the memory for the next
-      next = source.next();
-      next.catch(() => {}); // seen when it is awaited
-      await abortable(writing, signal);
-      done += length;
-      onProgress?.({ done, total });
-    }
-    signal?.throwIfAborted();
-  } finally {
-    source.return().catch(() => {});
-  }
-}
-
-/** What is to be stored, piece by piece, without so many bytes at its beginning. */
-async function* pieces(data, signal, skip = 0) {
-  if (skip > 0 && (data instanceof Uint8Array || data instanceof Blob)) {
-    yield* pieces(data instanceof Blob ? data.slice(skip) : data.subarray(skip), signal);
-    return;
-  }
-  if (skip > 0) {
-    for await (const piece of pieces(data, signal)) {
-      if (piece.length > skip) yield piece.subarray(skip);
-      skip = Math.max(0, skip - piece.length);
-    }
-    return;
-  }
-  if (data instanceof Uint8Array) {
-    for (let at = 0; at < data.length; at += SLICE_BYTES) yield data.subarray(at, at + SLICE_BYTES);
-  } else if (data instanceof Blob) {
-    for (let at = 0; at < data.size; at += SLICE_BYTES) {
-      yield new Uint8Array(await abortable(data.slice(at, at + SLICE_BYTES).arrayBuffer(), signal));
-    }
-  } else if (data instanceof ReadableStream || data?.[Symbol.asyncIterator]) {
-    const source = iterator(data);
-    try {
-      for (;;) {
-        const { done, value } = await abortable(source.next(), signal);
-        if (done) return;
-        yield asPiece(value);
-      }
-    } finally {
-      // Not awaited: a generator that stalls does not answer.
-      (async () => source.return?.())().catch(() => {});
-    }
-  } else if (data?.[Symbol.iterator]) {
-    for await (const piece of data) yield asPiece(piece);
-  } else {
-    throw new InvalidArgumentError(
-      'this takes a string, Uint8Array, ArrayBuffer, Blob, File, ReadableStream or an iterable of bytes',
-      { code: 'invalid-argument' },
-    );
-  }
-}
-
-/** Not every browser iterates over streams, and none would cancel one while a read of it is under way. */
-function iterator(data) {
-  if (!(data instanceof ReadableStream)) return data[Symbol.asyncIterator]();
-  const reader = data.getReader();
-  return { next: () => reader.read(), return: () => reader.cancel() };
-}
-
-function asPiece(value) {
-  const bytes = inMemory(value);
-  if (bytes !== undefined) return bytes;
-  throw new InvalidArgumentError('the stream gave something that is not bytes', { code: 'invalid-argument' });
 }
