@@ -86,7 +86,7 @@ test('the tree is changed by paths, and is there when the page is loaded again',
       await thrown(files.write('/x', 'x', { created: true })),
     ].map(({ name }) => name);
     const roots = [];
-    for await (const root of storage.files()) roots.push(root);
+    for await (const root of storage.ls()) roots.push(root);
     await files.rm('/large');
     return { empty, cid, linked, part, stat, entries, same, errors, roots, root: await files.flush(), history: (await files.history()).length };
   });
