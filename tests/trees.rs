@@ -13,12 +13,13 @@ use futures_executor::block_on;
 use ipfs_kit_storage::{
     Block, Cid, Error, OpenOptions, Path, Result, Storage, StoreOptions,
     block::Codec,
+    dag::pb::Node,
     hash::{CpuHasher, HashFunction},
     platform::native::SystemClock,
     tier::MemoryTier,
     unixfs::{
-        BlockSink, BlockSource, Changes, DirectoryReader, Edit, EntryKind, Layout, Metadata, Mtime, Profile, Sharding,
-        Target, find,
+        BlockSink, BlockSource, Changes, Data, DirectoryReader, Edit, EntryKind, Kind, Layout, Metadata, Mtime,
+        Profile, Sharding, Target, find,
     },
 };
 use proptest::prelude::*;
@@ -114,7 +115,9 @@ proptest! {
             if all.len() > 1 {
                 let without = change(&shelf, layout, Some(root), Changes::from([(name.clone(), None)]));
                 // It may be in one block now, where the order is that of the names.
-                let expected: Vec<String> = match shelf.0.borrow()[&without.cid].bytes().len() > threshold {
+                let node = Node::decode(shelf.0.borrow()[&without.cid].bytes()).unwrap();
+                let kind = Data::decode(&node.data.unwrap()).unwrap().kind;
+                let expected: Vec<String> = match kind == Kind::HamtShard {
                     true => all[at + 1..].to_vec(),
                     false => model.keys().filter(|other| *other > name).cloned().collect(),
                 };
