@@ -79,10 +79,11 @@ proptest! {
     #[test]
     fn a_directory_that_is_changed_is_the_one_that_is_made_at_once(
         rounds in prop::collection::vec(
-            prop::collection::btree_map("[a-zäß ]{1,3}", prop::option::weighted(0.6, 0u8..4), 1..120),
+            // So few names that much of what was added is taken away again.
+            prop::collection::btree_map("[a-eäß ]{1,2}", prop::option::weighted(0.5, 0u8..4), 1..60),
             1..8,
         ),
-        threshold in prop::sample::select(vec![0usize, 300, 2_000, 200_000]),
+        threshold in prop::sample::select(vec![0usize, 300, 1_000, 200_000]),
         profile in prop::sample::select(vec![Profile::UnixfsV1_2025, Profile::UnixfsV0_2015]),
     ) {
         let (shelf, layout) = (Shelf::default(), layout(profile, threshold));

@@ -140,7 +140,7 @@ impl Edit<'_> {
 
     fn is_large(&self, entries: &BTreeMap<String, Target>, metadata: Metadata) -> bool {
         let size: usize = entries.iter().map(|(name, target)| self.size_of(name, target)).sum();
-        self.size_of_none(metadata) + size > self.layout.sharding.threshold
+        !entries.is_empty() && self.size_of_none(metadata) + size > self.layout.sharding.threshold
     }
 
     fn size_of(&self, name: &str, target: &Target) -> usize {
