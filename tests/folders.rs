@@ -174,4 +174,10 @@ fn who_is_told_may_say_that_this_is_enough() {
     }));
     assert!(matches!(stopped, Err(Error::Cancelled)));
     assert_eq!(block_on(storage.backend_status()).usage.blocks, 0);
+    // On the way out half a file would be taken for a whole one.
+    let cid = block_on(storage.store(vec![7; 3 << 20], StoreOptions::default())).unwrap().root.cid;
+    let mut told = |_: &str, done| if done < 2 << 20 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+    let stopped = block_on(storage.write_to(cid, folder(place.path()), "half", ReadOptions::default(), &mut told));
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+    assert!(!place.path().join("half").exists());
 }

@@ -129,6 +129,18 @@ proptest! {
     }
 }
 
+/// Sizes of DAGs are what their makers say, and may be anything.
+#[test]
+fn sizes_that_overflow_do_no_harm() {
+    for threshold in [0, 100_000] {
+        let (shelf, layout) = (Shelf::default(), layout(Profile::UnixfsV1_2025, threshold));
+        let huge = Target { tsize: u64::MAX, ..some(1) };
+        let changes: Changes = (0..300).map(|n| (format!("{n}"), Some(huge))).collect();
+        let made = change(&shelf, layout, None, changes);
+        assert_eq!((made.tsize, listed(&shelf, made.cid, None).len()), (u64::MAX, 300));
+    }
+}
+
 #[test]
 fn an_edit_of_a_large_directory_touches_few_blocks() {
     let (shelf, layout) = (Shelf::default(), Layout::default());

@@ -43,6 +43,9 @@ pub trait Folder {
     /// Makes a file, to be written.
     fn make_file(&self, name: &str) -> Result<Rc<dyn RandomAccessFile>>;
 
+    /// Removes a file.
+    fn remove_file(&self, name: &str) -> Result<()>;
+
     /// Makes a symbolic link.
     fn make_link(&self, name: &str, target: &str) -> Result<()>;
 

@@ -148,6 +148,11 @@ impl Folder for NativeDirectory {
         Ok(Rc::new(NativeFile { file, path }))
     }
 
+    fn remove_file(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        fs::remove_file(&path).map_err(failed("remove", &path))
+    }
+
     fn make_link(&self, name: &str, target: &str) -> Result<()> {
         let path = self.path.join(name);
         std::os::unix::fs::symlink(target, &path).map_err(failed("make the symbolic link", &path))
@@ -156,8 +161,10 @@ impl Folder for NativeDirectory {
     fn set_mtime(&self, name: &str, mtime: Mtime) -> Result<()> {
         let path = self.no_link(name)?;
         let since = Duration::new(mtime.seconds.unsigned_abs(), 0);
-        let second = if mtime.seconds < 0 { UNIX_EPOCH - since } else { UNIX_EPOCH + since };
-        let time = second + Duration::from_nanos(mtime.nanoseconds.into());
+        let second = if mtime.seconds < 0 { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) };
+        let time = second.and_then(|second| second.checked_add(Duration::from_nanos(mtime.nanoseconds.into())));
+        let time =
+            time.ok_or_else(|| Error::Unsupported(format!("{}: a time that is out of reach", path.display())))?;
         let set = File::open(&path).and_then(|file| file.set_modified(time));
         set.map_err(failed("set the time of", &path))
     }

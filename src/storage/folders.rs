@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, rc::Rc};
 
 use futures_util::future::LocalBoxFuture;
 
-use super::{ReadOptions, Storage, StoreOptions, TreeWriter, listing::FileInfo};
+use super::{ReadOptions, Reader, Storage, StoreOptions, TreeWriter, listing::FileInfo};
 use crate::{
     block::Cid,
     error::{Error, Result},
@@ -59,8 +59,8 @@ impl Storage {
     }
 
     /// Writes what a path leads to, a file or a whole directory, into a folder under this name. Nothing that is there is
-    /// replaced ([`Error::Denied`]), and a symbolic link that leads out of what is written is refused with it. What was
-    /// written before a failure stays there.
+    /// replaced ([`Error::Denied`]), and a symbolic link that leads out of what is written is refused with it. After a failure
+    /// the whole files written before it stay there.
     pub async fn write_to(
         &self,
         path: impl Into<Path>,
@@ -215,6 +215,12 @@ impl Out<'_> {
         let options = ReadOptions { offline: self.offline, ..ReadOptions::default() };
         let mut reader = self.storage.reader(cid, options).await?;
         let file = folder.make_file(name)?;
+        let copied = self.copy(&mut reader, file.as_ref(), path).await;
+        // Half a file must not be taken for a whole one.
+        copied.inspect_err(|_| _ = folder.remove_file(name))
+    }
+
+    async fn copy(&mut self, reader: &mut Reader, file: &dyn RandomAccessFile, path: &str) -> Result<()> {
         let mut done = 0;
         while let Some(bytes) = reader.next().await? {
             file.write_at(done, &bytes)?;

@@ -62,8 +62,8 @@ impl Keeper {
 }
 
 /// All of them, by pages: pins, then stored roots, pinned or not, then stored values, then pins that are pending, then
-/// names, then the mutable tree. Those that
-/// need not be whole come last: a walk that has been below a node once does not tell again what is missing there.
+/// names, then the mutable tree. Those that need not be whole come last: a walk that has been below a node once does not
+/// tell again what is missing there.
 #[derive(Default)]
 pub struct Keepers {
     stage: Stage,

@@ -90,13 +90,14 @@ impl Edit<'_> {
                 made.ok_or_else(|| Error::Io("a large directory became an empty one".into()))?
             }
             None => {
-                let below = entries.values().map(|target| target.tsize).sum();
+                // What the makers of entries say of them may be anything.
+                let below = entries.values().fold(0, |sum: u64, target| sum.saturating_add(target.tsize));
                 Sharded { bytes: basic(entries, metadata).encode().into(), below }
             }
             Some(sharded) => sharded,
         };
         let Sharded { bytes, below } = sharded;
-        let tsize = below + bytes.len() as u64;
+        let tsize = below.saturating_add(bytes.len() as u64);
         let blocks = self.make(vec![bytes]).await?;
         let cid = blocks.first().map(|block| *block.cid());
         sink.put(blocks).await?;

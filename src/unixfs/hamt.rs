@@ -168,7 +168,7 @@ impl Editor<'_> {
         let (mut parts, mut sizes) = (Vec::new(), Vec::new());
         for slot in slots.values() {
             if let Slot::Made(Sharded { bytes, below }) = slot {
-                sizes.push(below + bytes.len() as u64);
+                sizes.push(below.saturating_add(bytes.len() as u64));
                 parts.push(bytes.clone());
             }
         }
@@ -188,7 +188,7 @@ impl Editor<'_> {
                 Slot::Made(_) => (format!("{bucket:0digits$X}"), made.next()),
             };
             let Target { cid, tsize } = target.ok_or_else(|| Error::Io("the hasher returned no digest".into()))?;
-            below += tsize;
+            below = u64::saturating_add(below, tsize);
             links.push(Link { cid, name: Some(name), tsize: Some(tsize) });
         }
         sink.put(blocks).await?;

@@ -70,6 +70,10 @@ impl Folder for WasiDirectory {
         self.open_file(name, OpenFlags::CREATE | OpenFlags::EXCLUSIVE, DescriptorFlags::WRITE)
     }
 
+    fn remove_file(&self, name: &str) -> Result<()> {
+        self.folder.unlink_file_at(name).map_err(|code| failed("remove", &self.at(name), code))
+    }
+
     fn make_link(&self, name: &str, target: &str) -> Result<()> {
         let made = self.folder.symlink_at(target, name);
         made.map_err(|code| failed("make the symbolic link", &self.at(name), code))
