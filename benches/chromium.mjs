@@ -69,11 +69,26 @@ export async function inPage(chromium, folder, origin, use) {
       page,
       call: (step, ...args) => page.evaluate(([step, args]) => window.bench[step](...args), [step, args]),
       memory: () => peakMemory(session),
+      longestTask: (use) => longestTask(context.browser(), page, use),
     });
   } finally {
     await context.close();
     await rm(profile, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+/**
+ * The longest for which one task of the page's thread computed, in milliseconds, while something was done: of its own time, so
+ * that a busy machine does not count.
+ */
+async function longestTask(browser, page, use) {
+  await browser.startTracing(page, { categories: ['toplevel'] });
+  await use();
+  const { traceEvents } = JSON.parse(await browser.stopTracing());
+  const thread = ({ pid, tid }) => `${pid} ${tid}`;
+  const pages = traceEvents.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain').map(thread);
+  const tasks = traceEvents.filter((event) => event.tdur !== undefined && pages.includes(thread(event)));
+  return tasks.reduce((longest, { tdur }) => Math.max(longest, tdur / 1000), 0);
 }
 
 /** The most memory that the page's process has had. */

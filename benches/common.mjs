@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { createCipheriv } from 'node:crypto';
-import { createWriteStream, existsSync } from 'node:fs';
+import { createWriteStream, statSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
@@ -24,6 +24,11 @@ function cipher(number) {
   return createCipheriv('aes-128-ctr', Buffer.alloc(16, 'ipfs-kit-storage'), iv);
 }
 
+/** The bytes of one small file. */
+export function smallFile(number, length) {
+  return cipher(number).update(Buffer.alloc(length));
+}
+
 /** Writes a large file `big` and a folder `small` of small ones. */
 export async function makeData(folder) {
   await mkdir(join(folder, 'small'), { recursive: true });
@@ -35,7 +40,7 @@ export async function makeData(folder) {
   await once(big, 'close');
   for (let number = 1; number <= SMALL_FILES; number++) {
     const name = String(number).padStart(4, '0');
-    await writeFile(join(folder, 'small', name), cipher(number).update(zeros.subarray(0, SMALL_BYTES)));
+    await writeFile(join(folder, 'small', name), smallFile(number, SMALL_BYTES));
   }
 }
 
@@ -51,7 +56,8 @@ export async function run(program, args, options = {}) {
 
 /** The packages that a folder's lock file names, installed into it. */
 export async function npmPackages(folder) {
-  if (existsSync(join(folder, 'node_modules'))) return;
+  const time = (file) => statSync(join(folder, file), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (time('node_modules/.package-lock.json') >= time('package-lock.json')) return;
   const quietly = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
   await run('npm', ['ci', ...quietly], { cwd: folder });
 }

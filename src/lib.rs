@@ -4,6 +4,7 @@
 //! platform is the same code in browsers, on WASI hosts and natively; `docs/design.md` draws the picture.
 #![deny(unsafe_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+pub mod backend;
 pub mod bindings;
 pub mod block;
 pub mod car;

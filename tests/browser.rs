@@ -142,8 +142,8 @@ async fn two_openers_see_each_other() {
     let (one, other) = (IdbTier::open(&name).await.unwrap(), IdbTier::open(&name).await.unwrap());
     let blocks = conformance::blocks_of(HashFunction::Sha2_256, (0..40u8).map(|n| vec![n; 100]).collect()).await;
     for (n, block) in blocks.iter().enumerate() {
-        let cid = *block.cid();
-        let root = Root { cid, filename: None, size: 100, modified: n as u64, profile: None, kind: None };
+        let cid = block.cid().clone();
+        let root = Root { cid: cid.clone(), filename: None, size: 100, modified: n as u64, profile: None, kind: None };
         let commit = Commit {
             blocks: vec![block.clone()],
             set_roots: vec![root],

@@ -6,7 +6,8 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { createHash } from 'node:crypto';
-import { freshProfile, launch, ROOT, serve } from './page/harness.mjs';
+import { serve } from '../xtask/src/serve.mjs';
+import { freshProfile, launch, ROOT } from './page/harness.mjs';
 
 const file = resolve(process.argv[2] ?? join(ROOT, 'README.md'));
 const name = basename(file);
@@ -21,35 +22,32 @@ const back = run('retrieve', wasi);
 verdict('after a restart', hash(back) === wanted);
 
 console.log('\nin Chromium:');
-const server = await serve({
-  '/index.html': readFileSync(join(ROOT, 'www/index.html')),
-  '/app.js': readFileSync(join(ROOT, 'www/app.js')),
-});
+const server = await serve();
 const profile = await freshProfile();
 let browser = await launch(profile.path);
 let page = await open();
-await page.setInputFiles('#files', file);
+await page.setInputFiles('#pick-files', file);
 await page.waitForSelector('#list code', { timeout: 600_000 });
-const cid = await page.textContent('#list code');
+const cid = await page.getAttribute('#list code', 'title');
 console.log(`the page stored it as ${cid}`);
 await browser.close();
 browser = await launch(profile.path);
 page = await open();
-await page.waitForSelector('#list code');
-const [download] = await Promise.all([page.waitForEvent('download'), page.click('#list button')]);
+await page.click('#list a');
+const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Save' }).click()]);
 const returned = hash(readFileSync(await download.path()));
 if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
 await browser.close();
-server.close();
+await server.close();
 await profile.remove();
 rmSync(store, { recursive: true });
 verdict('after a restart', returned === wanted);
 verdict('both CIDs', cid === wasi);
-console.log();
+console.log('\n./x serve opens the page for you to see');
 
 async function open() {
   const page = await browser.newPage();
-  await page.goto(`${server.origin}/index.html`);
+  await page.goto(`${server.origin}/`);
   return page;
 }
 

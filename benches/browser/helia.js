@@ -45,6 +45,22 @@ export async function open(name, gateway) {
 
     add: (file) => files.addByteStream(slices(file)),
     read: (cid) => files.cat(cid),
+    stat: (root, path) => files.stat(CID.parse(root), { path }),
+    get: (root, path) => drain(files.cat(CID.parse(root), { path })),
+
+    /** The profile makes the same CID as ours. */
+    async addTree(entries) {
+      let root;
+      const options = { profile: 'unixfs-v1-2025', wrapWithDirectory: true };
+      for await (const { cid } of files.addAll(entries, options)) root = cid;
+      return String(root);
+    },
+
+    async list(root) {
+      let count = 0;
+      for await (const _ of files.ls(CID.parse(root))) count += 1;
+      return count;
+    },
 
     async range(cid, offset, length) {
       const bytes = new Uint8Array(length);

@@ -8,15 +8,20 @@ const BATCH = 256;
 /** Calls of `store` under way at once. */
 const AT_ONCE = 256;
 
-export async function open(name, durability, remotes) {
-  const storage = await openStorage({ name, durability, remotes });
+export async function open(name, durability, remotes, options) {
+  const { memoryBytes, ...others } = options ?? {};
+  const storage = await openStorage({ name, durability, remotes, tier: 'indexeddb', ...others });
+  if (memoryBytes !== undefined) await storage.configureCache({ memoryBytes });
   return {
     fetchFile: async (cid) => (await storage.retrieve(cid)).length,
     fetchDirectory: (cid) => storage.pin(cid),
     held: async () => (await storage.backendStatus()).bytes,
 
     add: async (file) => (await storage.store(file)).cid,
+    addTree: async (entries) => (await storage.storeTree(entries)).cid,
     read: (cid) => storage.stream(cid),
+    stat: (root, path) => storage.stat(`${root}/${path}`),
+    get: (root, path) => storage.retrieve(`${root}/${path}`),
     range: (cid, offset, length) => storage.retrieve(cid, { offset, length }),
 
     async addTogether(files) {
@@ -33,6 +38,13 @@ export async function open(name, durability, remotes) {
       await Promise.all(Array.from({ length: AT_ONCE }, caller));
     },
 
-    heap: async () => (await wasm()).memory.buffer.byteLength,
+    async list(root) {
+      let count = 0;
+      for await (const _ of storage.ls(root)) count += 1;
+      return count;
+    },
+
+    close: () => storage.close(),
+    heap: async () => (others.tier === undefined ? (await wasm()).memory.buffer.byteLength : undefined),
   };
 }

@@ -1,5 +1,7 @@
 // The page: one engine at a time, step by step, so that its memory can be looked at between them.
 
+import { noise } from './noise.js';
+
 const ENGINES = { ours: () => import('./ours.js'), helia: () => import('./helia.js') };
 const MIB = 1024 * 1024;
 
@@ -45,12 +47,28 @@ window.bench = {
 
   /** Stores small files, all `together` or `each` by itself. */
   async small(how, count, length) {
-    const files = Array.from({ length: count }, (_, number) => noise(2 + number, length));
+    const files = [];
+    while (files.length < count) {
+      files.push(noise(2 + files.length, length));
+      if (files.length % 50 === 0) await new Promise((resolve) => setTimeout(resolve)); // others are to have their turn
+    }
     const fresh = await open(how);
     const start = performance.now();
     if (how === 'together') await fresh.addTogether(files);
     else await fresh.addEach(files);
     return { seconds: since(start) };
+  },
+
+  /** The store of the file again, with nothing in memory. */
+  async reopen(...options) {
+    store.close();
+    store = await engine.open('large', ...options);
+  },
+
+  /** Seconds of the bare pipeline, with as many hash workers as the package has. */
+  async pipeline() {
+    const { pipeline } = await import('./pipeline.js');
+    return pipeline(picked(), Math.min(4, navigator.hardwareConcurrency));
   },
 
   async limits() {
@@ -61,17 +79,4 @@ window.bench = {
 
 function since(start) {
   return (performance.now() - start) / 1000;
-}
-
-/** SplitMix32: random bytes, the same for the same seed. */
-function noise(seed, length) {
-  const words = new Uint32Array(length / 4);
-  let state = Math.imul(seed + 1, 0x85ebca6b);
-  for (let at = 0; at < words.length; at++) {
-    state = (state + 0x9e3779b9) | 0;
-    let word = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
-    word = Math.imul(word ^ (word >>> 15), 0x735a2d97);
-    words[at] = word ^ (word >>> 15);
-  }
-  return new Uint8Array(words.buffer);
 }

@@ -1,6 +1,6 @@
 //! CIDs: parsed first, everywhere. Nothing else in the engine takes a CID as text.
 
-use std::{fmt, ops::Deref};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use cid::{CidGeneric, Version};
 use multihash::Multihash;
@@ -14,13 +14,15 @@ use crate::{
 type Wide = CidGeneric<MAX_IDENTITY_BYTES>;
 
 /// A CID, wide enough for the longest identity digest. Its text is canonical: base32, and base58btc for version 0.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cid(Wide);
+///
+/// It is a shared pointer: CIDs go everywhere, through futures and errors too, and 150 bytes would be moved each time.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cid(Arc<Wide>);
 
 impl Cid {
     /// Version 1 of this codec.
-    pub const fn new_v1(codec: u64, hash: Multihash<MAX_IDENTITY_BYTES>) -> Self {
-        Cid(Wide::new_v1(codec, hash))
+    pub fn new_v1(codec: u64, hash: Multihash<MAX_IDENTITY_BYTES>) -> Self {
+        Wide::new_v1(codec, hash).into()
     }
 
     /// Its bytes.
@@ -28,6 +30,12 @@ impl Cid {
         let mut bytes = Vec::with_capacity(self.encoded_len());
         let _ = self.write_bytes(&mut bytes); // a Vec takes all
         bytes
+    }
+}
+
+impl From<Wide> for Cid {
+    fn from(wide: Wide) -> Self {
+        Cid(Arc::new(wide))
     }
 }
 
@@ -123,7 +131,7 @@ pub fn from_text(text: &str) -> Result<Cid> {
 
 /// Reads a CID from its bytes, and from nothing more.
 pub fn from_bytes(bytes: &[u8]) -> Result<Cid> {
-    let cid = Wide::try_from(bytes).map(Cid).map_err(|error| invalid(error.to_string()))?;
+    let cid = Wide::try_from(bytes).map(Cid::from).map_err(|error| invalid(error.to_string()))?;
     if cid.encoded_len() != bytes.len() {
         return Err(invalid("there are bytes behind its digest"));
     }
@@ -153,7 +161,7 @@ pub fn new_cid(version: Version, codec: Codec, digest: Digest) -> Cid {
     // A Multihash<64> always fits the wider one.
     let wide = Multihash::wrap(digest.code(), digest.digest()).unwrap_or_default();
     match (version, codec) {
-        (Version::V0, Codec::DagPb) => Wide::new_v0(wide).map_or_else(|_| Cid::new_v1(codec.code(), wide), Cid),
+        (Version::V0, Codec::DagPb) => Wide::new_v0(wide).map_or_else(|_| Cid::new_v1(codec.code(), wide), Cid::from),
         _ => Cid::new_v1(codec.code(), wide),
     }
 }

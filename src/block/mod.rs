@@ -64,9 +64,9 @@ impl Block {
                 let holds = bytes.len() <= MAX_BLOCK_BYTES
                     && digest.is_some_and(|digest| digest.digest() == cid.hash().digest());
                 *slot = Some(if holds {
-                    Ok(Block { cid: *cid, bytes: bytes.clone() })
+                    Ok(Block { cid: cid.clone(), bytes: bytes.clone() })
                 } else {
-                    Err(Error::Integrity(*cid))
+                    Err(Error::Integrity(cid.clone()))
                 });
             }
         }
@@ -74,7 +74,7 @@ impl Block {
             .into_iter()
             .zip(claims)
             .map(|(slot, (cid, bytes))| {
-                slot.unwrap_or_else(|| match Block::inline(cid) {
+                slot.unwrap_or_else(|| match Block::inline(cid.clone()) {
                     Some(block) if block.bytes == bytes => Ok(block),
                     _ => Err(Error::Integrity(cid)),
                 })
@@ -84,7 +84,7 @@ impl Block {
 
     /// The block that an identity CID carries in itself.
     pub fn inline(cid: Cid) -> Option<Block> {
-        key(&cid).is_none().then(|| Block { cid, bytes: Bytes::copy_from_slice(cid.hash().digest()) })
+        key(&cid).is_none().then(|| Block { bytes: Bytes::copy_from_slice(cid.hash().digest()), cid })
     }
 
     /// A block that a tier vouches for under a read policy that does not hash. Nowhere else may this be called.

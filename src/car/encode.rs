@@ -15,7 +15,7 @@ const OFFSET_BYTES: usize = 8;
 
 /// An archive of version 1, of blocks that are in memory.
 pub fn encode(root: &Cid, blocks: &[Block]) -> Bytes {
-    let mut archive = header(&[*root]);
+    let mut archive = header(std::slice::from_ref(root));
     for block in blocks {
         archive.extend(section_head(block.cid(), block.bytes().len()));
         archive.extend_from_slice(block.bytes());

@@ -35,6 +35,19 @@ pub fn links(block: &Block) -> Result<Vec<Cid>> {
     Ok(found)
 }
 
+/// Whether nothing is below it: raw bytes, or what has a codec that is not known here, as a value may link to.
+pub fn is_leaf(cid: &Cid) -> bool {
+    Codec::of(cid).map_or(true, |codec| codec == Codec::Raw)
+}
+
+/// Twenty bytes stand for a node: that nobody finds two alike matters, for the second would not be walked.
+pub fn mark(cid: &Cid) -> [u8; 20] {
+    let mut mark = [0; 20];
+    let codec = cid.codec().to_le_bytes();
+    mark.iter_mut().zip(codec.iter().take(2).chain(cid.hash().digest())).for_each(|(to, from)| *to = *from);
+    mark
+}
+
 /// What a block says, whatever its codec.
 pub fn value(block: &Block) -> Result<Value> {
     decode(Codec::of(block.cid())?, block.bytes()).map_err(|malformed| unsupported(block, &malformed))

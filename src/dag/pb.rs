@@ -1,5 +1,7 @@
 //! dag-pb, strictly (IPLD specification `codecs/dag-pb`): links before data, no unknown, repeated or disordered fields.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 pub use super::protobuf::Malformed;
@@ -29,25 +31,70 @@ pub struct Node {
     pub data: Option<Bytes>,
 }
 
-impl Node {
-    /// Reads a node.
-    pub fn decode(bytes: &Bytes) -> Result<Node, Malformed> {
-        let mut node = Node::default();
+/// A node whose links are read when they are wanted: who looks for one need not read them all.
+#[derive(Debug)]
+pub(crate) struct Outline {
+    bytes: Bytes,
+    /// Where each link is in the node.
+    links: Vec<Range<usize>>,
+    pub data: Option<Bytes>,
+}
+
+impl Outline {
+    pub fn decode(bytes: &Bytes) -> Result<Outline, Malformed> {
+        let mut node = Outline { bytes: bytes.clone(), links: Vec::new(), data: None };
         let mut fields = Fields::of(bytes);
         let mut links_ended = false;
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 if node.data.is_some() => return Err(Malformed("a dag-pb node has its data twice")),
                 1 => {
-                    node.data = Some(value.bytes()?);
+                    node.data = Some(bytes.slice_ref(value.bytes()?));
                     links_ended = !node.links.is_empty();
                 }
                 2 if links_ended => return Err(Malformed("the links of a dag-pb node are in two groups")),
-                2 => node.links.push(Link::decode(&value.bytes()?)?),
+                2 => {
+                    let link = value.bytes()?;
+                    let end = bytes.len() - fields.left();
+                    node.links.push(end - link.len()..end);
+                }
                 _ => return Err(Malformed("a dag-pb node has an unknown field")),
             }
         }
         Ok(node)
+    }
+
+    /// How many links it has.
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// The link at this place.
+    pub fn link(&self, at: usize) -> Result<Link, Malformed> {
+        Link::decode(self.raw(at)?)
+    }
+
+    /// The name of the link at this place.
+    pub fn name(&self, at: usize) -> Result<Option<&[u8]>, Malformed> {
+        Link::name(self.raw(at)?)
+    }
+
+    /// All links.
+    pub fn links(&self) -> Result<Vec<Link>, Malformed> {
+        (0..self.len()).map(|at| self.link(at)).collect()
+    }
+
+    fn raw(&self, at: usize) -> Result<&[u8], Malformed> {
+        let range = self.links.get(at).cloned();
+        range.and_then(|range| self.bytes.get(range)).ok_or(Malformed("a dag-pb node has fewer links"))
+    }
+}
+
+impl Node {
+    /// Reads a node.
+    pub fn decode(bytes: &Bytes) -> Result<Node, Malformed> {
+        let outline = Outline::decode(bytes)?;
+        Ok(Node { links: outline.links()?, data: outline.data })
     }
 
     /// Writes it in the canonical form.
@@ -66,13 +113,13 @@ impl Node {
 }
 
 impl Link {
-    fn decode(bytes: &Bytes) -> Result<Link, Malformed> {
+    fn decode(bytes: &[u8]) -> Result<Link, Malformed> {
         let mut fields = Fields::of(bytes);
         let (mut cid, mut name, mut tsize) = (None, None, None);
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 if cid.is_none() && name.is_none() && tsize.is_none() => {
-                    let found = block::from_bytes(&value.bytes()?)
+                    let found = block::from_bytes(value.bytes()?)
                         .map_err(|_| Malformed("a dag-pb link leads to no valid CID"))?;
                     cid = Some(found);
                 }
@@ -88,6 +135,17 @@ impl Link {
         }
         let cid = cid.ok_or(Malformed("a dag-pb link has no CID"))?;
         Ok(Link { cid, name, tsize })
+    }
+
+    /// The name alone.
+    fn name(bytes: &[u8]) -> Result<Option<&[u8]>, Malformed> {
+        let mut fields = Fields::of(bytes);
+        while let Some((number, value)) = fields.next()? {
+            if number == 2 {
+                return value.bytes().map(Some);
+            }
+        }
+        Ok(None)
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -165,7 +223,7 @@ impl TryFrom<Value> for Link {
         let (mut cid, mut name, mut tsize) = (None, None, None);
         for (key, value) in map.into_entries() {
             match (key.as_str(), value) {
-                ("Hash", Value::Link(link)) => cid = Some(*link),
+                ("Hash", Value::Link(link)) => cid = Some(link),
                 ("Name", Value::String(text)) => name = Some(text),
                 ("Tsize", Value::Integer(size)) => {
                     tsize = Some(u64::try_from(size).map_err(|_| Malformed("the Tsize of a dag-pb link is negative"))?);

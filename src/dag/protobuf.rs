@@ -1,6 +1,6 @@
 //! The little of protobuf that dag-pb and UnixFS use: varints and length-delimited fields.
 
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 
 /// Why bytes are no valid message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -9,14 +9,14 @@ pub struct Malformed(pub &'static str);
 
 /// The value of one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Value {
+pub(crate) enum Value<'a> {
     Varint(u64),
-    Bytes(Bytes),
+    Bytes(&'a [u8]),
     /// A fixed 32-bit or 64-bit value; its bits.
     Fixed(u64),
 }
 
-impl Value {
+impl<'a> Value<'a> {
     pub fn varint(self) -> Result<u64, Malformed> {
         match self {
             Value::Varint(value) => Ok(value),
@@ -24,7 +24,7 @@ impl Value {
         }
     }
 
-    pub fn bytes(self) -> Result<Bytes, Malformed> {
+    pub fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Value::Bytes(value) => Ok(value),
             _ => Err(Malformed("a field that is bytes has another wire type")),
@@ -32,18 +32,18 @@ impl Value {
     }
 }
 
-/// The fields of a message, one after the other. Slices of the input are shared, not copied.
-pub(crate) struct Fields {
-    rest: Bytes,
+/// The fields of a message, one after the other.
+pub(crate) struct Fields<'a> {
+    rest: &'a [u8],
 }
 
-impl Fields {
-    pub fn of(message: &Bytes) -> Self {
-        Fields { rest: message.clone() }
+impl<'a> Fields<'a> {
+    pub fn of(message: &'a [u8]) -> Self {
+        Fields { rest: message }
     }
 
     /// The next field's number and value.
-    pub fn next(&mut self) -> Result<Option<(u64, Value)>, Malformed> {
+    pub fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -61,11 +61,15 @@ impl Fields {
         Ok(Some((tag >> 3, value)))
     }
 
-    fn take(&mut self, length: usize) -> Result<Bytes, Malformed> {
-        if length > self.rest.len() {
-            return Err(TOO_LONG);
-        }
-        Ok(self.rest.split_to(length))
+    /// Bytes that are not read yet.
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(TOO_LONG)?;
+        self.rest = rest;
+        Ok(taken)
     }
 
     fn fixed<const N: usize>(&mut self) -> Result<u64, Malformed> {
@@ -83,7 +87,7 @@ impl Fields {
                 if index > 0 && byte == 0 {
                     return Err(Malformed("a varint is longer than it need be"));
                 }
-                let _ = self.rest.split_to(index + 1);
+                self.take(index + 1)?;
                 return Ok(value);
             }
         }

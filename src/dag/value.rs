@@ -30,7 +30,7 @@ pub enum Value {
     /// Values by names.
     Map(Map),
     /// A block elsewhere, of any codec and hash.
-    Link(Box<Cid>),
+    Link(Cid),
 }
 
 /// Values by names, each name once, in the order of their bytes.
@@ -65,7 +65,7 @@ impl Map {
 impl Value {
     /// A link.
     pub fn link(cid: Cid) -> Value {
-        Value::Link(Box::new(cid))
+        Value::Link(cid)
     }
 
     /// What one name of a path leads to: in a map that name, in a list the place with this number, from 0.
@@ -92,7 +92,7 @@ impl Value {
     /// Adds the CIDs that it links to, in their order.
     pub fn links(&self, found: &mut Vec<Cid>) {
         match self {
-            Value::Link(cid) => found.push(**cid),
+            Value::Link(cid) => found.push(cid.clone()),
             Value::List(items) => items.iter().for_each(|item| item.links(found)),
             Value::Map(map) => map.0.iter().for_each(|(_, value)| value.links(found)),
             _ => {}

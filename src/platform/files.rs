@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
+use super::Room;
 use crate::error::Result;
 
 /// An open file.
@@ -52,4 +53,14 @@ pub trait Directory {
 
     /// Returns when the creation and removal of files before survive a power cut.
     async fn sync(&self) -> Result<()>;
+
+    /// What a store in it is called in its status.
+    fn kind(&self) -> &'static str {
+        "pack"
+    }
+
+    /// What the host says of the room for it; none where hosts do not tell.
+    async fn room(&self) -> Result<Option<Room>> {
+        Ok(None)
+    }
 }

@@ -25,6 +25,17 @@ pub trait Network {
     }
 }
 
+/// What the host says of the room for everything that this application keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes it may take, more or less.
+    pub quota: u64,
+    /// Bytes it takes, more or less, with whatever else the application keeps there.
+    pub used: u64,
+    /// Whether the host has promised not to drop it for want of room.
+    pub persisted: bool,
+}
+
 /// Tells the time.
 pub trait Clock {
     /// Milliseconds since the Unix epoch, UTC.

@@ -86,7 +86,7 @@ pub struct Replacement<K> {
     keys: Vec<K>,
 }
 
-impl<K: Copy + Eq + Hash> Replacement<K> {
+impl<K: Clone + Eq + Hash> Replacement<K> {
     /// Nothing held yet, with room for this many bytes.
     pub fn new(policy: Policy, capacity: u64) -> Self {
         Replacement { queues: Queues::new(policy, capacity), slots: HashMap::new(), keys: Vec::new() }
@@ -175,7 +175,7 @@ impl<K: Copy + Eq + Hash> Replacement<K> {
     /// or left to the next one.
     pub fn victim(&self, pass: &mut Pass, mut may_go: impl FnMut(&K) -> bool) -> Option<K> {
         let slot = self.queues.victim(pass, &mut |slot| self.keys.get(slot).is_some_and(&mut may_go))?;
-        self.keys.get(slot).copied()
+        self.keys.get(slot).cloned()
     }
 
     /// A victim was let go. What is not held is passed over.
@@ -190,11 +190,11 @@ impl<K: Copy + Eq + Hash> Replacement<K> {
     /// What is held with its bytes, in the order in which it would go.
     pub fn order(&self) -> impl Iterator<Item = (K, u64)> {
         let slots = self.queues.order().into_iter();
-        slots.filter_map(|slot| Some((*self.keys.get(slot)?, self.queues.entry(slot).bytes)))
+        slots.filter_map(|slot| Some((self.keys.get(slot)?.clone(), self.queues.entry(slot).bytes)))
     }
 
     fn name(&mut self, slot: usize, key: K) {
-        self.slots.insert(key, slot);
+        self.slots.insert(key.clone(), slot);
         match self.keys.get_mut(slot) {
             Some(place) => *place = key,
             None => self.keys.push(key),

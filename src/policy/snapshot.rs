@@ -20,7 +20,7 @@ const VERSION: u8 = 1;
 /// Most entries in a snapshot. With more than these, those unused for longest are left out.
 const MAX_ENTRIES: usize = 1 << 20;
 
-impl<K: Copy + Eq + Hash> Replacement<K> {
+impl<K: Clone + Eq + Hash> Replacement<K> {
     /// All that is known but the capacity, as bytes, for [`Replacement::restore`]; `encode` gives those of a key.
     ///
     /// At most 1,048,576 entries are written, the last used ones.

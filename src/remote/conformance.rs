@@ -101,7 +101,7 @@ pub async fn router(remote: &dyn Remote, known: &Cid, expected: &[&str]) {
     assert_eq!(remote.providers(&absent(1).await).await.unwrap(), [""; 0], "nobody has that");
     let sample = sample(1).await;
     unsupported(remote.block(known).await.err());
-    unsupported(remote.car(&Wanted { cid: *known, path: Vec::new(), scope: Scope::All }).await.err());
+    unsupported(remote.car(&Wanted { cid: known.clone(), path: Vec::new(), scope: Scope::All }).await.err());
     unsupported(remote.put(&sample.blocks).await.err());
     unsupported(remote.pin(known).await.err());
     unsupported(remote.unpin(known).await.err());
@@ -124,14 +124,14 @@ pub async fn sample(seed: u64) -> Sample {
     made.extend(nodes);
     let names = vec!["Über uns".to_owned(), "50% of a+b?.bin".to_owned()];
     let beside = make(Codec::Raw, HashFunction::Sha2_256, noise(seed + 1, 50)).await;
-    let below = directory(&[(&names[1], built.root), ("beside", *beside.cid())]).await;
-    let root = directory(&[("a copy", *beside.cid()), (&names[0], *below.cid())]).await;
-    let found = (*root.cid(), built.root);
+    let below = directory(&[(&names[1], built.root.clone()), ("beside", beside.cid().clone())]).await;
+    let root = directory(&[("a copy", beside.cid().clone()), (&names[0], below.cid().clone())]).await;
+    let found = (root.cid().clone(), built.root);
     made.extend([beside, below, root]);
-    let shelf: HashMap<Cid, Block> = made.into_iter().map(|block| (*block.cid(), block)).collect();
-    let (mut blocks, mut stack, mut seen) = (Vec::new(), vec![found.0], HashSet::new());
+    let shelf: HashMap<Cid, Block> = made.into_iter().map(|block| (block.cid().clone(), block)).collect();
+    let (mut blocks, mut stack, mut seen) = (Vec::new(), vec![found.0.clone()], HashSet::new());
     while let Some(cid) = stack.pop() {
-        if seen.insert(cid) {
+        if seen.insert(cid.clone()) {
             stack.extend(dag::links(&shelf[&cid]).unwrap().into_iter().rev());
             blocks.push(shelf[&cid].clone());
         }
@@ -146,14 +146,14 @@ async fn make(codec: Codec, function: HashFunction, bytes: Vec<u8>) -> Block {
 }
 
 async fn directory(entries: &[(&str, Cid)]) -> Block {
-    let links = entries.iter().map(|(name, cid)| Link { cid: *cid, name: Some((*name).into()), tsize: Some(1) });
+    let links = entries.iter().map(|(name, cid)| Link { cid: cid.clone(), name: Some((*name).into()), tsize: Some(1) });
     let node = Node { links: links.collect(), data: Some(Data::new(Kind::Directory).encode().into()) };
     make(Codec::DagPb, HashFunction::Sha2_256, node.encode()).await
 }
 
 /// The CID of what nobody has.
 async fn absent(seed: u64) -> Cid {
-    *make(Codec::Raw, HashFunction::Sha2_256, noise(seed ^ 0x5eed, 40)).await.cid()
+    make(Codec::Raw, HashFunction::Sha2_256, noise(seed ^ 0x5eed, 40)).await.cid().clone()
 }
 
 /// A call that ends in time, or may hang.
@@ -247,16 +247,16 @@ async fn car(fixture: &Fixture, wanted: &Wanted) -> Option<HashMap<Cid, Block>> 
     let what = format!("{wanted:?}");
     let mut body = offered(fixture, &what, fixture.remote.car(wanted)).await?;
     let mut decoder = CarDecoder::new();
-    let (mut given, mut expected) = (HashMap::new(), HashSet::from([wanted.cid]));
+    let (mut given, mut expected) = (HashMap::new(), HashSet::from([wanted.cid.clone()]));
     loop {
         let piece = done(fixture, &what, body.next()).await;
         decoder.push(piece.as_deref().unwrap_or_default());
         while let Some(item) = decoder.next_item().expect(&what) {
             let Item::Block(cid, bytes) = item else { continue };
-            let block = Block::verify(&CpuHasher, vec![(cid, bytes)]).await.unwrap().remove(0).expect(&what);
+            let block = Block::verify(&CpuHasher, vec![(cid.clone(), bytes)]).await.unwrap().remove(0).expect(&what);
             assert!(expected.contains(&cid), "{what}: {cid} before any block that links to it");
             expected.extend(dag::links(&block).unwrap());
-            assert!(given.insert(cid, block).is_none(), "{what}: {cid} twice");
+            assert!(given.insert(cid.clone(), block).is_none(), "{what}: {cid} twice");
         }
         if piece.is_none() {
             decoder.finish().expect(&what);
@@ -267,11 +267,11 @@ async fn car(fixture: &Fixture, wanted: &Wanted) -> Option<HashMap<Cid, Block>> 
 
 async fn cars(fixture: &Fixture, sample: &Sample) -> bool {
     let all = |cid: Cid| Wanted { cid, path: Vec::new(), scope: Scope::All };
-    let Some(given) = car(fixture, &all(sample.root)).await else { return false };
+    let Some(given) = car(fixture, &all(sample.root.clone())).await else { return false };
     assert_eq!(given.len(), sample.blocks.len(), "it is not complete");
     // A leaf is a DAG too.
     let leaf = sample.blocks.last().unwrap();
-    assert_eq!(car(fixture, &all(*leaf.cid())).await.unwrap().len(), 1);
+    assert_eq!(car(fixture, &all(leaf.cid().clone())).await.unwrap().len(), 1);
     true
 }
 
@@ -303,29 +303,30 @@ async fn ranges(fixture: &Fixture) -> bool {
     let cases =
         [(0..1, 3), (0..2000, 3), (1999..2001, 4), (50_000..50_001, 3), (50_500..56_000, 6), (size - 1..size, 3)];
     for (range, most) in cases {
-        let wanted = Wanted { cid: *file, path: Vec::new(), scope: Scope::Bytes(range.clone()) };
+        let wanted = Wanted { cid: file.clone(), path: Vec::new(), scope: Scope::Bytes(range.clone()) };
         let Some(given) = car(fixture, &wanted).await else { return false };
         assert!(given.len() <= most, "{} blocks for {range:?}", given.len());
         let part = &bytes[range.start as usize..range.end as usize];
-        assert_eq!(read(given, *file, range).await, part);
+        assert_eq!(read(given, file.clone(), range).await, part);
     }
     // All that there is; none of it, which leads at least to the file; and past its end.
-    let of = |range| Wanted { cid: *file, path: Vec::new(), scope: Scope::Bytes(range) };
+    let of = |range| Wanted { cid: file.clone(), path: Vec::new(), scope: Scope::Bytes(range) };
     let whole = car(fixture, &of(0..u64::MAX)).await.unwrap();
     assert_eq!(whole.len(), 59 + 8 + 1);
-    assert_eq!(read(whole, *file, 0..size).await, *bytes);
+    assert_eq!(read(whole, file.clone(), 0..size).await, *bytes);
     assert!(car(fixture, &of(0..0)).await.unwrap().contains_key(file));
     let tail = car(fixture, &of(size - 10..size + 1_000_000)).await.unwrap();
-    assert_eq!(read(tail, *file, size - 10..size).await, bytes[bytes.len() - 10..]);
+    assert_eq!(read(tail, file.clone(), size - 10..size).await, bytes[bytes.len() - 10..]);
     true
 }
 
 async fn paths(fixture: &Fixture) -> bool {
     let Sample { root, names, file, bytes, blocks } = &fixture.sample;
-    let along = |names: &[String], range| Wanted { cid: *root, path: names.to_vec(), scope: Scope::Bytes(range) };
+    let along =
+        |names: &[String], range| Wanted { cid: root.clone(), path: names.to_vec(), scope: Scope::Bytes(range) };
     let Some(given) = car(fixture, &along(names, 50_000..50_100)).await else { return false };
     assert!(given.contains_key(root) && given.len() <= 5, "{} blocks", given.len());
-    assert_eq!(read(given, *file, 50_000..50_100).await, bytes[50_000..50_100]);
+    assert_eq!(read(given, file.clone(), 50_000..50_100).await, bytes[50_000..50_100]);
     let whole = car(fixture, &along(names, 0..u64::MAX)).await.unwrap();
     assert_eq!(whole.len(), blocks.len() - 1, "all but the file beside it");
     // A name that is not there: a failure, or what proves it, which does not go past the directory that has it not.
@@ -347,7 +348,7 @@ async fn paths(fixture: &Fixture) -> bool {
 /// Whoever asked lets go of a body before its end, and of a call before its answer.
 async fn left(fixture: &Fixture) {
     let Sample { root, blocks, .. } = &fixture.sample;
-    let wanted = Wanted { cid: *root, path: Vec::new(), scope: Scope::All };
+    let wanted = Wanted { cid: root.clone(), path: Vec::new(), scope: Scope::All };
     for read_some in [false, true, true] {
         if let Some(mut body) = offered(fixture, "a CAR", fixture.remote.car(&wanted)).await
             && read_some
@@ -362,7 +363,7 @@ async fn left(fixture: &Fixture) {
 async fn at_once(fixture: &Fixture) {
     let Sample { root, blocks, .. } = &fixture.sample;
     let several = blocks.iter().step_by(9).map(|block| holds(fixture, block));
-    let wanted = Wanted { cid: *root, path: Vec::new(), scope: Scope::All };
+    let wanted = Wanted { cid: root.clone(), path: Vec::new(), scope: Scope::All };
     let (_, first, second) =
         future::join3(future::join_all(several), car(fixture, &wanted), car(fixture, &wanted)).await;
     assert_eq!(first, second);
@@ -383,7 +384,7 @@ async fn puts(fixture: &Fixture) -> bool {
     for function in HashFunction::ALL {
         kinds.push(make(Codec::Raw, function, noise(78, 100)).await);
     }
-    let node = directory(&[("a", *kinds[0].cid()), ("b", *kinds[2].cid())]).await;
+    let node = directory(&[("a", kinds[0].cid().clone()), ("b", kinds[2].cid().clone())]).await;
     let legacy = block::new_cid(Version::V0, Codec::DagPb, block::key(node.cid()).unwrap());
     let legacy = Block::verify(&CpuHasher, vec![(legacy, node.bytes().clone())]).await.unwrap();
     kinds.extend(legacy.into_iter().map(Result::unwrap));

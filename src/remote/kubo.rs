@@ -14,7 +14,7 @@ use super::{
     unsupported,
 };
 use crate::{
-    block::{self, Block, Cid, Codec},
+    block::{self, Block, Cid, Codec, MAX_BLOCK_BYTES},
     car,
     error::Result as Outcome,
     hash::HashFunction,
@@ -37,6 +37,9 @@ const ANY_SIZE: &str = "allow-big-block=true";
 
 /// What a node says where it has not got a block, a link or a pin.
 const ABSENT: [&str; 4] = ["not found", "could not find", "not pinned", "no link"];
+
+/// What it says when it was to be done by then.
+const LATE: [&str; 2] = ["timed out", "deadline exceeded"];
 
 /// What it says of a codec or a hash function that it does not know.
 const UNKNOWN: [&str; 5] =
@@ -93,6 +96,32 @@ impl Kubo {
             Ok(named) if named.hash() == cid.hash() && named.codec() == cid.codec() => Ok(()),
             _ => Err(Failure::Broken(format!("it was given {cid}, and says that it has {key}"))),
         }
+    }
+
+    /// Has it pin all that is below this, if it holds that already: it looks nowhere else, for so many seconds at most.
+    /// [`Failure::NotFound`] if it does not hold all of it.
+    pub(crate) async fn pin_held(&self, cid: &Cid, seconds: u32) -> Result<(), Failure> {
+        let call = format!("pin/add?arg={cid}&recursive=true&progress=false&offline=true&timeout={seconds}s");
+        match self.call(&call, None).await {
+            // Some wait for what they lack, wherever they were told to look.
+            Err(Failure::Unreachable(said)) if LATE.iter().any(|words| said.contains(words)) => Err(Failure::NotFound),
+            Ok(_) if !self.is_pinned(cid).await? => {
+                Err(Failure::Broken("it says that it has pinned it, and then that it has not".into()))
+            }
+            done => done.map(drop),
+        }
+    }
+
+    /// The bytes of a block that it holds itself: it looks nowhere else, for so many seconds at most.
+    pub(crate) async fn held(&self, cid: &Cid, seconds: u32) -> Result<Bytes, Failure> {
+        let call = format!("block/get?arg={cid}&offline=true&timeout={seconds}s");
+        let mut body = match self.post(&call, None).await {
+            Err(Failure::Unreachable(said)) if LATE.iter().any(|words| said.contains(words)) => {
+                return Err(Failure::NotFound);
+            }
+            answer => stated(answer?),
+        };
+        collect(async || body.next().await, MAX_BLOCK_BYTES).await
     }
 
     async fn import(&self, blocks: &[Block]) -> Result<(), Failure> {

@@ -130,8 +130,10 @@ impl Remotes {
 
     /// A block, from the first who begins to send it and comes to its end.
     pub async fn block(&self, cid: Cid) -> Result<Answer<Bytes>, Vec<Attempt>> {
-        let ask =
-            |remote: Rc<dyn Remote>| -> Asked<Box<dyn Body>> { Box::pin(async move { remote.block(&cid).await }) };
+        let ask = |remote: Rc<dyn Remote>| -> Asked<Box<dyn Body>> {
+            let cid = cid.clone();
+            Box::pin(async move { remote.block(&cid).await })
+        };
         let collect = async |from: &Peer, mut begun: Begun| {
             body::collect(async || self.next(from, &mut begun).await, MAX_BLOCK_BYTES).await
         };
@@ -196,6 +198,7 @@ impl Remotes {
     /// Has one remote keep all that is below this, and makes sure that it does.
     pub async fn pin(&self, to: &Peer, cid: Cid) -> Result<(), Attempt> {
         let pin = |remote: Rc<dyn Remote>| -> Asked<()> {
+            let cid = cid.clone();
             Box::pin(async move {
                 remote.pin(&cid).await?;
                 match remote.is_pinned(&cid).await? {

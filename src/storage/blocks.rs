@@ -213,8 +213,8 @@ impl Blocks {
         cids.iter()
             .zip(found)
             .map(|(cid, held)| match held {
-                Some(held) => Ok((*cid, held)),
-                None => Err(Error::NotAvailableOffline { cid: *cid, reason: OfflineReason::NoRemotes }),
+                Some(held) => Ok((cid.clone(), held)),
+                None => Err(Error::NotAvailableOffline { cid: cid.clone(), reason: OfflineReason::NoRemotes }),
             })
             .collect()
     }
@@ -232,12 +232,12 @@ impl Blocks {
             .iter()
             .zip(places)
             .filter_map(|(result, place)| match result {
-                Err(Error::Integrity(cid)) => Some((*cid, place)),
+                Err(Error::Integrity(cid)) => Some((cid.clone(), place)),
                 _ => None,
             })
             .collect();
         match bad.first() {
-            Some((first, _)) => Err(self.quarantine(*first, &bad).await),
+            Some((first, _)) => Err(self.quarantine(first.clone(), &bad).await),
             None => proven.into_iter().collect(),
         }
     }
@@ -249,7 +249,7 @@ impl Blocks {
 
     async fn prove_first(&self, read: Vec<(Cid, Bytes)>) -> Result<Vec<Result<Block>>> {
         // Asked once: others may prove some of them meanwhile.
-        let known: HashSet<Cid> = read.iter().map(|(cid, _)| *cid).filter(|cid| self.is_known(cid)).collect();
+        let known: HashSet<Cid> = read.iter().map(|(cid, _)| cid.clone()).filter(|cid| self.is_known(cid)).collect();
         let known = |cid: &Cid| known.contains(cid);
         let (trusted, fresh): (Vec<_>, Vec<_>) = read.iter().cloned().partition(|(cid, _)| known(cid));
         let mut fresh = Block::verify(self.hasher.as_ref(), fresh).await?.into_iter();
@@ -290,12 +290,12 @@ impl BlockSource for Blocks {
         let mut found: Vec<Option<Block>> = cids
             .iter()
             .map(|cid| match block::key(cid) {
-                None => Block::inline(*cid),
-                Some(key) => self.cache.borrow_mut().get(&key).map(|bytes| Block::vouched(*cid, bytes)),
+                None => Block::inline(cid.clone()),
+                Some(key) => self.cache.borrow_mut().get(&key).map(|bytes| Block::vouched(cid.clone(), bytes)),
             })
             .collect();
         let missing: Vec<Cid> =
-            cids.iter().zip(&found).filter(|(_, block)| block.is_none()).map(|(cid, _)| *cid).collect();
+            cids.iter().zip(&found).filter(|(_, block)| block.is_none()).map(|(cid, _)| cid.clone()).collect();
         let mut fresh = Vec::with_capacity(missing.len());
         let mut read = Vec::new();
         for batch in missing.chunks(READ_BATCH) {

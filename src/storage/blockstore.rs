@@ -45,9 +45,11 @@ impl Storage {
     pub async fn get_block(&self, cid: &Cid, offline: bool) -> Result<Bytes> {
         block::check(cid)?;
         let shared = &self.shared;
-        let session = shared.remotes(offline).map(|remotes| Session::of_block(shared.clone(), remotes, *cid).into());
+        let session =
+            shared.remotes(offline).map(|remotes| Session::of_block(shared.clone(), remotes, cid.clone()).into());
         let source = Source::new(shared.blocks.clone(), session);
-        let block = source.blocks(&[*cid]).await?.pop().ok_or_else(|| Error::NotFound((*cid).into()))?;
+        let block =
+            source.blocks(std::slice::from_ref(cid)).await?.pop().ok_or_else(|| Error::NotFound(cid.clone().into()))?;
         Ok(block.into_bytes())
     }
 

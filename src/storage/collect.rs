@@ -270,7 +270,7 @@ impl Collection {
         }
         let Work::Mark(marking) = &mut self.work else { return Ok(()) };
         let Marking { keepers, page, walk, of } = marking.as_mut();
-        let Some(keeper) = *of else {
+        let Some(keeper) = of.clone() else {
             match page.next() {
                 Some(next) => {
                     self.keepers += 1;
@@ -309,10 +309,10 @@ impl Collection {
             *of = None;
             // Of a pending pin more may come; a direct one may become one of all.
             if keeper.recursive && walked == Walked::Whole {
-                self.known.insert(keeper.cid);
+                self.known.insert(keeper.cid.clone());
             }
             if !keeper.knows(walked) && self.report.obstacles.len() < MAX_OBSTACLES {
-                self.report.obstacles.push(keeper.cid);
+                self.report.obstacles.push(keeper.cid.clone());
             }
         }
         Ok(())

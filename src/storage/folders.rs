@@ -160,10 +160,10 @@ impl Out<'_> {
     ) -> LocalBoxFuture<'b, Result<()>> {
         Box::pin(async move {
             match info.kind {
-                Some(EntryKind::File) => self.file(folder, name, &path, info.cid).await?,
+                Some(EntryKind::File) => self.file(folder, name, &path, info.cid.clone()).await?,
                 Some(EntryKind::Directory) => {
                     let below = folder.make_folder(name)?;
-                    self.directory(below.as_ref(), &path, info.cid, depth).await?;
+                    self.directory(below.as_ref(), &path, info.cid.clone(), depth).await?;
                 }
                 Some(EntryKind::Symlink) => {
                     let target = info.target.as_deref().unwrap_or_default();

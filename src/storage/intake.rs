@@ -16,7 +16,7 @@ use futures_util::{
 
 use super::{
     Shared,
-    ahead::{Ahead, BATCH_BYTES, MAX_IN_FLIGHT},
+    ahead::{Ahead, BATCH_BYTES, MAX_IN_FLIGHT, OVERHEAD},
 };
 use crate::{
     error::Result,
@@ -58,6 +58,7 @@ struct End<T> {
 }
 
 struct Hashed<T> {
+    bytes: usize,
     layout: Layout,
     leaves: Vec<Leaf>,
     ends: Vec<End<T>>,
@@ -147,7 +148,7 @@ impl<T: 'static> Intake<T> {
     }
 
     fn push(&mut self, chunk: Bytes) {
-        self.batch.bytes += chunk.len();
+        self.batch.bytes += chunk.len() + OVERHEAD;
         self.batch.chunks.push(chunk);
         self.chunks += 1;
     }
@@ -161,7 +162,7 @@ impl<T: 'static> Intake<T> {
         let (hasher, layout) = (self.shared.hasher.clone(), self.layout);
         self.hashing.push_back(Box::pin(async move {
             let leaves = FileBuilder::leaves(hasher.as_ref(), layout, chunks).await?;
-            Ok(Hashed { layout, leaves, ends })
+            Ok(Hashed { bytes, layout, leaves, ends })
         }));
     }
 
@@ -197,8 +198,8 @@ impl<T: 'static> Intake<T> {
         }
     }
 
-    async fn link(&mut self, Hashed { layout, leaves, ends }: Hashed<T>) -> Result<()> {
-        self.hashing_bytes -= leaves.iter().map(|leaf| leaf.size as usize).sum::<usize>();
+    async fn link(&mut self, Hashed { bytes, layout, leaves, ends }: Hashed<T>) -> Result<()> {
+        self.hashing_bytes -= bytes;
         let hasher = self.shared.hasher.clone();
         let mut ends = ends.into_iter().peekable();
         let mut leaves = leaves.into_iter().enumerate();

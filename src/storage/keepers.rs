@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// One of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keeper {
     /// Where it begins.
     pub cid: Cid,
@@ -26,7 +26,7 @@ impl Keeper {
     /// A pin.
     pub fn of(pin: &Pin) -> Self {
         Keeper {
-            cid: pin.cid,
+            cid: pin.cid.clone(),
             recursive: pin.kind == PinKind::Recursive,
             pending: pin.pending,
             pinned: true,
@@ -127,9 +127,9 @@ impl Keepers {
 
     async fn roots(&mut self, shared: &Shared) -> Result<(Option<After>, Vec<Keeper>)> {
         let page = shared.tier.roots(self.cid(), MAX_PAGE).await?;
-        let last = page.last().map(|last| After::Cid(last.root.cid));
+        let last = page.last().map(|last| After::Cid(last.root.cid.clone()));
         // Pinned ones as well: one may have been pinned since the pins were listed.
-        let mut keepers: Vec<Keeper> = page.iter().map(|stored| Keeper::stored(stored.root.cid)).collect();
+        let mut keepers: Vec<Keeper> = page.iter().map(|stored| Keeper::stored(stored.root.cid.clone())).collect();
         self.loose |= keepers.iter().any(|keeper| keeper.loose);
         keepers.retain(|keeper| keeper.loose == (self.stage == Stage::Loose));
         Ok((last, keepers))
@@ -141,13 +141,13 @@ impl Keepers {
             _ => None,
         };
         let page = shared.names("", after, MAX_PAGE).await?;
-        let keepers = page.iter().map(|named| Keeper::named(named.cid)).collect();
+        let keepers = page.iter().map(|named| Keeper::named(named.cid.clone())).collect();
         Ok((page.into_iter().last().map(|last| After::Name(last.name)), keepers))
     }
 
     async fn pins(&self, shared: &Shared) -> Result<(Option<After>, Vec<Keeper>)> {
         let page = shared.tier.pins(self.cid(), MAX_PAGE).await?;
-        let last = page.last().map(|last| After::Cid(last.cid));
+        let last = page.last().map(|last| After::Cid(last.cid.clone()));
         let wanted = |pin: &Pin| pin.pending == (self.stage == Stage::Pending);
         Ok((last, page.iter().filter(|pin| wanted(pin)).map(Keeper::of).collect()))
     }

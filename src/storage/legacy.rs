@@ -106,7 +106,7 @@ impl LegacyImport {
     async fn store(&self, key: &str, metadata: Metadata) -> Result<(StoredRoot, bool)> {
         let file = self.folder.open_to_read(key).await?;
         let Metadata { filename, pinned } = metadata;
-        let mut writer = self.storage.writer(StoreOptions { filename, pin: pinned, layout: None })?;
+        let mut writer = self.storage.writer(StoreOptions { filename, pin: pinned, ..StoreOptions::default() })?;
         let (mut hash, mut done) = (Sha256::new(), 0);
         loop {
             let bytes = match file.read_at(done, READ_BYTES) {

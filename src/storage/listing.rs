@@ -1,12 +1,16 @@
 //! What is stored: the roots of the store, and what directories say is in them.
 
-use super::{MAX_PAGE, Storage, room::Hold};
+use futures_util::future;
+
+use super::{MAX_PAGE, Shared, Storage, room::Hold};
 use crate::{
-    block::{self, Cid, Codec, Key},
+    block::{self, Block, Cid, Codec, Key},
     dag::pb::Link,
     error::{Error, Result},
     tier::StoredRoot,
-    unixfs::{BlockSource, DirectoryReader, EntryKind, Inspected, Metadata, Path, Profile, inspect, one, resolve},
+    unixfs::{
+        BlockSource, DirectoryReader, EntryKind, Inspected, Metadata, Path, Profile, inspect, look_up, one, resolve,
+    },
 };
 
 /// What is known of a stored root, or of what is at a path.
@@ -19,7 +23,8 @@ pub struct FileInfo {
     /// What it is; none where its first block is not held here.
     pub kind: Option<EntryKind>,
     /// Bytes of a file's data, of all files in a tree that was stored, of a link's target or a value; none where its first
-    /// block is not held here, and of a directory that is in another.
+    /// block is not held here, and of a directory that is in another. Of a file of one raw block in a listing: as the
+    /// directory says.
     pub size: Option<u64>,
     /// Bytes of all its blocks, as its directory says.
     pub dag_size: Option<u64>,
@@ -54,7 +59,7 @@ pub struct RootPage {
 }
 
 impl FileInfo {
-    fn new(cid: Cid) -> Self {
+    pub(super) fn new(cid: Cid) -> Self {
         FileInfo {
             cid,
             filename: None,
@@ -69,13 +74,14 @@ impl FileInfo {
         }
     }
 
-    fn inspected(&mut self, inspected: Inspected) {
-        let Inspected { kind, size, metadata, target } = inspected;
+    pub(super) fn inspected(&mut self, block: &Block) -> Result<()> {
+        let Inspected { kind, size, metadata, target } = inspect(block)?;
         self.kind = Some(kind);
         // A directory's size is known of a stored tree only.
         self.size = self.size.or((kind != EntryKind::Directory).then_some(size));
         self.metadata = metadata;
         self.target = target;
+        Ok(())
     }
 }
 
@@ -106,7 +112,7 @@ impl Storage {
         let mut files = self.shared.tier.roots(after, limit + 1).await?;
         let more = files.len() > limit;
         files.truncate(limit);
-        let next = files.last().filter(|_| more).map(|last| last.root.cid);
+        let next = files.last().filter(|_| more).map(|last| last.root.cid.clone());
         Ok(RootPage { files, next })
     }
 
@@ -117,18 +123,15 @@ impl Storage {
     pub async fn stat(&self, path: impl Into<Path>, offline: bool) -> Result<FileInfo> {
         let path = path.into();
         let source = self.shared.source(path.clone(), Some(0..0), offline, None);
-        let (cid, mut info) = match path.names().split_last() {
-            None => (*path.cid(), FileInfo::new(*path.cid())),
-            Some((name, above)) => {
-                let _hold = Hold::new(&self.shared, *path.cid());
-                let above = Path::new(*path.cid(), above.to_vec())?;
-                let directory = resolve(&source, &above).await?;
-                let found = crate::unixfs::find(&source, &directory, name).await?;
-                let link = found.ok_or_else(|| Error::NotFound(path.clone()))?;
-                (link.cid, entry(link))
-            }
+        let _hold = Hold::new(&self.shared, path.cid().clone());
+        let (cid, mut info) = match look_up(&source, &path).await? {
+            None => (path.cid().clone(), FileInfo::new(path.cid().clone())),
+            Some(link) => (link.cid.clone(), entry(link)),
         };
-        if let Some(stored) = self.shared.tier.root(&cid).await? {
+        // At once: a browser's database takes its time for each.
+        let (stored, blocks) =
+            future::join(self.shared.tier.root(&cid), source.blocks(std::slice::from_ref(&cid))).await;
+        if let Some(stored) = stored? {
             let known = FileInfo::from(stored);
             info = FileInfo { filename: info.filename.or(known.filename.clone()), dag_size: info.dag_size, ..known };
         }
@@ -137,8 +140,8 @@ impl Storage {
         if alone && !self.exists(&cid).await? {
             return Err(Error::NotFound(path));
         }
-        match source.blocks(&[cid]).await {
-            Ok(blocks) => info.inspected(inspect(&one(blocks, &cid)?)?),
+        match blocks {
+            Ok(blocks) => info.inspected(&one(blocks, &cid)?)?,
             // What is stored here is known, whatever has become of its blocks.
             Err(_) if info.modified.is_some() => {}
             Err(error) => return Err(error),
@@ -169,11 +172,26 @@ impl Storage {
 
     /// What is in a directory; see [`Storage::list_files`].
     async fn entries(&self, path: Path, after: Option<&str>, limit: usize, offline: bool) -> Result<FilePage> {
-        check(limit)?;
-        let root = *path.cid();
-        let _hold = Hold::new(&self.shared, root);
+        let root = path.cid().clone();
+        let _hold = Hold::new(&self.shared, root.clone());
         let source = self.shared.source(path.clone(), Some(0..0), offline, None);
         let directory = resolve(&source, &path).await?;
+        let page = self.shared.entries(&source, directory, after, limit).await?;
+        self.shared.room.used(&root);
+        Ok(page)
+    }
+}
+
+impl Shared {
+    /// A page of a directory. Its own blocks come from `source`; those of what is in it are looked at if they are held.
+    pub(super) async fn entries(
+        &self,
+        source: &dyn BlockSource,
+        directory: Cid,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<FilePage> {
+        check(limit)?;
         let mut reader = DirectoryReader::open(source, directory, after).await?;
         let mut files = Vec::new();
         let mut more = false;
@@ -185,38 +203,46 @@ impl Storage {
             files.push(entry(link));
         }
         self.inspect(&mut files).await?;
-        self.shared.room.used(&root);
         let next = files.last().filter(|_| more).and_then(|last| last.filename.clone());
         Ok(FilePage { files, next })
     }
 
-    /// Looks at the first blocks of entries, as far as they are held here; of a raw block only the length is wanted.
+    /// Tells what entries are. Of a raw block the directory tells enough; others are read, as far as they are held.
     async fn inspect(&self, files: &mut [FileInfo]) -> Result<()> {
         for batch in files.chunks_mut(ENTRIES_AT_ONCE) {
-            let mut keyed: Vec<(Key, &mut FileInfo)> = Vec::new();
+            let mut keyed = Vec::new();
             for info in batch {
-                match block::key(&info.cid) {
-                    Some(key) => keyed.push((key, info)),
-                    None => block::Block::inline(info.cid).iter().map(inspect).try_for_each(|inspected| {
-                        info.inspected(inspected?);
-                        Ok::<(), Error>(())
-                    })?,
+                match (block::key(&info.cid), Codec::of(&info.cid)?) {
+                    (None, _) => Block::inline(info.cid.clone()).iter().try_for_each(|block| info.inspected(block))?,
+                    // A link to what could not be looked at when it was made has no size.
+                    (Some(_), Codec::Raw) if info.dag_size.is_some_and(|size| size > 0) => {
+                        (info.kind, info.size) = (Some(EntryKind::File), info.dag_size);
+                    }
+                    (Some(key), _) => keyed.push((key, info)),
                 }
             }
             let keys: Vec<Key> = keyed.iter().map(|(key, _)| *key).collect();
-            let mut nodes = Vec::new();
-            for ((_, info), length) in keyed.into_iter().zip(self.shared.tier.lengths(&keys).await?) {
-                match (Codec::of(&info.cid)?, length) {
-                    (Codec::Raw, length) => (info.kind, info.size) = (Some(EntryKind::File), length.or(info.dag_size)),
-                    (_, Some(_)) => nodes.push(info),
-                    (_, None) => {}
+            let held = self.tier.has(&keys).await?;
+            let (cids, infos): (Vec<Cid>, Vec<&mut FileInfo>) = keyed
+                .into_iter()
+                .zip(held)
+                .filter(|(_, held)| *held)
+                .map(|((_, info), _)| (info.cid.clone(), info))
+                .unzip();
+            // All at once; or each, if one of them cannot be read, which is told when that one is.
+            let mut blocks = self.blocks.blocks(&cids).await.unwrap_or_default().into_iter();
+            for info in infos {
+                let block = match blocks.next() {
+                    Some(block) => Ok(block),
+                    None => self
+                        .blocks
+                        .blocks(std::slice::from_ref(&info.cid))
+                        .await
+                        .and_then(|blocks| one(blocks, &info.cid)),
+                };
+                if let Ok(block) = block {
+                    info.inspected(&block)?;
                 }
-            }
-            let cids: Vec<Cid> = nodes.iter().map(|info| info.cid).collect();
-            // One that cannot be read is told of when it is read.
-            let Ok(blocks) = self.shared.blocks.blocks(&cids).await else { continue };
-            for (info, block) in nodes.into_iter().zip(blocks) {
-                info.inspected(inspect(&block)?);
             }
         }
         Ok(())

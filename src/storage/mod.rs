@@ -17,6 +17,7 @@ mod legacy;
 mod listing;
 mod names;
 mod options;
+mod outbox;
 mod pins;
 mod push;
 mod read;
@@ -51,12 +52,16 @@ pub use self::{
     },
     collect::{CollectOptions, CollectPhase, CollectProgress, CollectReport, Collection},
     fetch::{Fetched, OnFetched},
-    files::{CopyFrom, EntryPage, FileEntry, FileStat, FileWriter, Files, HISTORY, PastRoot, WriteOptions},
+    files::{CopyFrom, FileStat, FileWriter, Files, HISTORY, PastRoot, WriteOptions},
     folders::{FolderOptions, OnEntry},
     legacy::{Imported, LegacyImport},
     listing::{FileInfo, FilePage, RootPage},
     names::{Expected, MAX_NAME_BYTES, NamePage, Named},
     options::{CacheConfig, OpenOptions, PinOptions, StoreOptions, Verification},
+    outbox::{
+        Delivery, DeliveryState, OnDelivery, OutboxPage, ReadBack, Replica, Replication, ReplicationPolicy, Setback,
+        SyncOptions, SyncReport, Why,
+    },
     pins::PinPage,
     push::{OnPushed, PushOptions, Pushed},
     read::{ReadOptions, Reader},
@@ -100,6 +105,7 @@ struct Shared {
     relied: Rc<relied::Relied>,
     sweeper: sweep::Sweeper,
     room: room::Room,
+    outbox: outbox::Outbox,
     /// A collection is under way.
     collecting: Cell<bool>,
     /// When the next pin ends, as far as that is known.
@@ -126,7 +132,7 @@ impl Shared {
             let shared = sessions.get(&asked).and_then(Weak::upgrade);
             let session = shared.unwrap_or_else(|| {
                 let (path, range) = &asked;
-                let session = Rc::new(Session::new(self.clone(), remotes, *path.cid(), range.clone()));
+                let session = Rc::new(Session::new(self.clone(), remotes, path.cid().clone(), range.clone()));
                 sessions.insert(asked, Rc::downgrade(&session));
                 session
             });
@@ -170,11 +176,13 @@ impl Storage {
             relied,
             sweeper: sweep::Sweeper::default(),
             room: room::Room::default(),
+            outbox: outbox::Outbox::default(),
             collecting: Cell::new(false),
             expiry: Cell::new(0),
             roots: Gate::default(),
             sessions: RefCell::default(),
         };
+        shared.rule(&ReplicationPolicy::default())?;
         Ok(Storage { shared: Rc::new(shared) })
     }
 

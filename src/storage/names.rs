@@ -39,7 +39,7 @@ pub struct NamePage {
 }
 
 /// What a name must lead to for being changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Expected {
     /// Whatever it leads to, if it is there at all.
     #[default]
@@ -71,10 +71,10 @@ impl Storage {
     /// A name is any text of 1 to [`MAX_NAME_BYTES`] bytes without control characters.
     pub async fn set_name(&self, name: &str, cid: &Cid, expected: Expected) -> Result<Named> {
         block::check(cid)?;
-        let named = Named { name: checked(name)?.to_owned(), cid: *cid, modified: self.shared.clock.now() };
+        let named = Named { name: checked(name)?.to_owned(), cid: cid.clone(), modified: self.shared.clock.now() };
         // Until the name keeps it, nothing may drop what of it is held.
         let open = sweep::enter(&self.shared).await?;
-        walk_held(&self.shared, cid, &mut |cid| self.shared.blocks.rely_on(&[*cid])).await?;
+        walk_held(&self.shared, cid, &mut |cid| self.shared.blocks.rely_on(std::slice::from_ref(cid))).await?;
         self.change_name(name, Some(named.encode()), expected).await?;
         sweep::leave(open).await;
         Ok(named)
@@ -113,10 +113,10 @@ impl Storage {
             loop {
                 let found = shared.tier.note(&note).await?;
                 let leads = found.as_ref().map(|found| Named::decode(String::new(), found)).transpose()?;
-                let met = match expected {
+                let met = match &expected {
                     Expected::Any => true,
                     Expected::Absent => leads.is_none(),
-                    Expected::Cid(cid) => leads.is_some_and(|leads| leads.cid == cid),
+                    Expected::Cid(cid) => leads.is_some_and(|leads| leads.cid == *cid),
                 };
                 if !met {
                     return Err(conflict);

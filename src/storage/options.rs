@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use super::OnFetched;
+use super::{OnFetched, outbox};
 use crate::{
+    backend::Backends,
     block::Cid,
     error::{Error, OfflineReason, Result},
     policy::Policy,
@@ -43,6 +44,10 @@ pub struct OpenOptions {
     pub offline: Option<OfflineReason>,
     /// Who else may have what is not held here.
     pub remotes: Option<Rc<Remotes>>,
+    /// Who keeps copies of what is stored here.
+    pub backends: Option<Rc<Backends>>,
+    /// Who of them gets one, unless a call says otherwise.
+    pub policy: outbox::ReplicationPolicy,
     /// Bytes of blocks kept in memory.
     pub memory_bytes: u64,
 }
@@ -55,6 +60,8 @@ impl Default for OpenOptions {
             verification: Verification::Always,
             offline: None,
             remotes: None,
+            backends: None,
+            policy: outbox::ReplicationPolicy::default(),
             memory_bytes: DEFAULT_MEMORY_BYTES,
         }
     }
@@ -69,11 +76,13 @@ pub struct StoreOptions {
     pub pin: bool,
     /// Its layout; without one, the store's.
     pub layout: Option<Layout>,
+    /// Where copies of it are to be, laid over the store's policy. They are queued with the same commit.
+    pub replicate: outbox::ReplicationPolicy,
 }
 
 impl StoreOptions {
     /// Refuses what cannot be stored.
-    pub(crate) fn check(self) -> Result<Self> {
+    pub(super) fn check(self) -> Result<Self> {
         if let Some(name) = &self.filename
             && name.len() > MAX_FILENAME
         {
@@ -128,7 +137,7 @@ impl PinOptions {
             labels: self.labels.clone(),
             created: now,
             expires: self.expires,
-            ..Pin::recursive(*cid)
+            ..Pin::recursive(cid.clone())
         })
     }
 }

@@ -48,11 +48,11 @@ impl Storage {
     async fn pin_block(&self, pin: &mut Pin, options: &PinOptions) -> Result<()> {
         let shared = &self.shared;
         let session = shared.remotes(options.offline).map(|remotes| {
-            let session = Session::of_block(shared.clone(), remotes, pin.cid);
+            let session = Session::of_block(shared.clone(), remotes, pin.cid.clone());
             session.listen(options.on_fetched.clone());
             session.into()
         });
-        Source::new(shared.blocks.clone(), session).ensure(&[pin.cid]).await?;
+        Source::new(shared.blocks.clone(), session).ensure(std::slice::from_ref(&pin.cid)).await?;
         shared.measure(pin).await?;
         let (shared, pin) = (shared.clone(), pin.clone());
         let set = async move {
@@ -111,15 +111,15 @@ impl Storage {
     /// A root for a DAG that has none, and is all here.
     pub(super) async fn adopt(&self, cid: &Cid) -> Result<Root> {
         let shared = &self.shared;
-        let block = one(shared.blocks.blocks(&[*cid]).await?, cid)?;
+        let block = one(shared.blocks.blocks(std::slice::from_ref(cid)).await?, cid)?;
         let Inspected { kind, size, .. } = inspect(&block)?;
         let modified = shared.clock.now();
-        Ok(Root { cid: *cid, filename: None, size, modified, profile: None, kind: Some(kind) })
+        Ok(Root { cid: cid.clone(), filename: None, size, modified, profile: None, kind: Some(kind) })
     }
 
     /// Takes a pin away; the data stays until something makes room.
     pub async fn unpin(&self, cid: &Cid) -> Result<()> {
-        let (shared, cid) = (self.shared.clone(), *cid);
+        let (shared, cid) = (self.shared.clone(), cid.clone());
         let unpin = async move {
             if shared.tier.pin(&cid).await?.is_none() && shared.tier.root(&cid).await?.is_none() {
                 return Err(Error::NotFound((&cid).into()));
@@ -141,7 +141,7 @@ impl Storage {
         let mut pins = self.shared.tier.pins(after, limit + 1).await?;
         let more = pins.len() > limit;
         pins.truncate(limit);
-        let next = pins.last().filter(|_| more).map(|last| last.cid);
+        let next = pins.last().filter(|_| more).map(|last| last.cid.clone());
         self.count_new(&mut pins).await?;
         Ok(PinPage { pins, next })
     }
@@ -177,7 +177,7 @@ impl Storage {
     /// Forgets a stored root, and drops the blocks that only it used. [`Error::Denied`] when it is pinned, or a name leads to
     /// it, unless `force` takes the pin, and the names, away with it.
     pub async fn delete(&self, cid: &Cid, force: bool) -> Result<()> {
-        let (storage, cid) = (self.clone(), *cid);
+        let (storage, cid) = (self.clone(), cid.clone());
         let delete = async move {
             let shared = &storage.shared;
             shared.let_pins_expire().await?;
@@ -188,8 +188,11 @@ impl Storage {
                 pin => pin.map(|pin| pin.cid).into_iter().collect(),
             };
             loop {
-                let (notes, expect) = shared.unname(&cid, force).await?;
-                let (drop_roots, unpin) = (vec![cid], unpin.clone());
+                let (mut notes, mut expect) = shared.unname(&cid, force).await?;
+                let queued = shared.unqueue(&cid).await?;
+                notes.extend(queued.notes);
+                expect.extend(queued.expect);
+                let (drop_roots, unpin) = (vec![cid.clone()], unpin.clone());
                 match sweep::forget(shared, Commit { drop_roots, unpin, notes, expect, ..Commit::default() }).await {
                     // A name was set anew in another tab at that moment.
                     Err(Error::Conflict { .. }) => {}
@@ -239,7 +242,7 @@ impl Shared {
         loop {
             let page = self.tier.pins(after.as_ref(), MAX_PAGE).await?;
             let Some(last) = page.last() else { break };
-            after = Some(last.cid);
+            after = Some(last.cid.clone());
             for pin in page {
                 match pin.expires {
                     Some(expires) if expires <= now => unpin.push(pin.cid),

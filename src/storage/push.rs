@@ -41,7 +41,8 @@ impl Storage {
     /// Gives the DAG below `cid` to the remote of this name. What of it is not held here is fetched first.
     pub async fn push(&self, cid: &Cid, remote: &str, options: PushOptions) -> Result<Pushed> {
         let shared = &self.shared;
-        let remotes = shared.remotes(false).map_err(|reason| Error::NotAvailableOffline { cid: *cid, reason })?;
+        let remotes =
+            shared.remotes(false).map_err(|reason| Error::NotAvailableOffline { cid: cid.clone(), reason })?;
         let to = remotes.named(remote).ok_or_else(|| {
             Error::InvalidArgument(format!("{remote:?} is none of this store's remotes: {remotes:?}"))
         })?;
@@ -50,11 +51,11 @@ impl Storage {
         let source = shared.source(cid.into(), None, false, None);
         let mut pushed = Pushed::default();
         let (mut batch, mut bytes) = (Vec::<Block>::new(), 0);
-        let mut seen = HashSet::from([*cid]);
-        let mut stack = vec![*cid];
+        let mut seen = HashSet::from([cid.clone()]);
+        let mut stack = vec![cid.clone()];
         let mut send = async |batch: Vec<Block>, bytes: u64| {
             let blocks = batch.len() as u64;
-            remotes.put(&to, batch).await.map_err(|attempt| fetch::unavailable(*cid, &[attempt]))?;
+            remotes.put(&to, batch).await.map_err(|attempt| fetch::unavailable(cid.clone(), &[attempt]))?;
             pushed.blocks += blocks;
             pushed.bytes += bytes;
             options.on_pushed.iter().for_each(|tell| tell(&pushed));
@@ -65,7 +66,7 @@ impl Storage {
             for block in source.blocks(&next).await? {
                 // What cannot be walked is not given by halves.
                 let below = dag::links(&block)?;
-                stack.extend(below.into_iter().filter(|cid| seen.insert(*cid)));
+                stack.extend(below.into_iter().filter(|cid| seen.insert(cid.clone())));
                 let length = block.bytes().len() as u64;
                 if bytes + length > BATCH_BYTES {
                     send(mem::take(&mut batch), mem::take(&mut bytes)).await?;
@@ -76,7 +77,7 @@ impl Storage {
         }
         send(batch, bytes).await?;
         if options.pin {
-            remotes.pin(&to, *cid).await.map_err(|attempt| fetch::unavailable(*cid, &[attempt]))?;
+            remotes.pin(&to, cid.clone()).await.map_err(|attempt| fetch::unavailable(cid.clone(), &[attempt]))?;
         }
         sweep::leave(open).await;
         Ok(pushed)

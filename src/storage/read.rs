@@ -56,12 +56,12 @@ impl Reader {
     pub(super) async fn new(shared: Rc<Shared>, path: Path, options: ReadOptions) -> Result<Self> {
         let ReadOptions { offset, length, offline, pin, on_fetched } = options;
         let end = length.map_or(u64::MAX, |length| offset.saturating_add(length));
-        let root = *path.cid();
-        let hold = Hold::new(&shared, root);
+        let root = path.cid().clone();
+        let hold = Hold::new(&shared, root.clone());
         let source = shared.source(path.clone(), Some(offset..end), offline, on_fetched);
         let cid = unixfs::resolve(&source, &path).await?;
         source.session().into_iter().for_each(|session| session.found(&cid));
-        let file = FileReader::open(source.clone(), cid, offset, length).await?;
+        let file = FileReader::open(source.clone(), cid.clone(), offset, length).await?;
         let whole = file.remaining() == file.size();
         if pin && !whole {
             return Err(Error::InvalidArgument("to pin what is read, read the whole file".into()));
@@ -70,7 +70,7 @@ impl Reader {
         if cid != root {
             shared.room.used(&cid);
         }
-        let holds = [hold, Hold::new(&shared, cid)];
+        let holds = [hold, Hold::new(&shared, cid.clone())];
         let reader = Reader { shared, cid, whole, pin, file, source, _holds: holds };
         if reader.remaining() == 0 {
             reader.settle().await?;
@@ -124,11 +124,11 @@ impl Reader {
             Err(_) if !self.pin => return Ok(()),
             whole => whole?,
         }
-        let (shared, cid, pin, size) = (self.shared.clone(), self.cid, self.pin, self.size());
+        let (shared, cid, pin, size) = (self.shared.clone(), self.cid.clone(), self.pin, self.size());
         let settle = async move {
             let stored = shared.tier.root(&cid).await?;
             let root = Root {
-                cid,
+                cid: cid.clone(),
                 filename: None,
                 size,
                 modified: shared.clock.now(),
@@ -138,7 +138,10 @@ impl Reader {
             let pin = pin && !stored.as_ref().is_some_and(|stored| stored.pinned);
             let commit = Commit {
                 set_roots: stored.is_none().then_some(root).into_iter().collect(),
-                pin: pin.then(|| Pin { created: shared.clock.now(), ..Pin::recursive(cid) }).into_iter().collect(),
+                pin: pin
+                    .then(|| Pin { created: shared.clock.now(), ..Pin::recursive(cid.clone()) })
+                    .into_iter()
+                    .collect(),
                 durability: shared.options.durability,
                 ..Commit::default()
             };

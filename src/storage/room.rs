@@ -14,6 +14,7 @@ use super::{
     MAX_PAGE, Shared, Storage,
     collect::{CollectOptions, Collection},
     gate::Gate,
+    outbox::Notes,
     sweep,
 };
 use crate::{
@@ -140,7 +141,7 @@ pub struct Hold {
 
 impl Hold {
     pub fn new(shared: &Rc<Shared>, cid: Cid) -> Self {
-        *shared.room.held.borrow_mut().entry(cid).or_default() += 1;
+        *shared.room.held.borrow_mut().entry(cid.clone()).or_default() += 1;
         Hold { shared: shared.clone(), cid }
     }
 }
@@ -177,7 +178,7 @@ impl Room {
         if uses.cids.len() == MAX_USES {
             uses.cids.pop_front();
         }
-        uses.cids.push_back(*cid);
+        uses.cids.push_back(cid.clone());
         uses.unsaved = (uses.unsaved + 1).min(MAX_USES);
         uses.unapplied = (uses.unapplied + 1).min(MAX_USES);
     }
@@ -269,13 +270,17 @@ impl Shared {
         }
         let mut pass = Pass::default();
         while held > target {
-            let victims = self.victims(&mut pass, held - target).await?;
+            let (victims, expect) = self.victims(&mut pass, held - target).await?;
             if victims.is_empty() {
                 break;
             }
             // Those that are gone are told, also if dropping their blocks fails after that.
-            let drop_roots = victims.iter().map(|stored| stored.root.cid).collect();
-            let dropped = sweep::forget(self, Commit { drop_roots, ..Commit::default() }).await;
+            let drop_roots = victims.iter().map(|stored| stored.root.cid.clone()).collect();
+            let dropped = match sweep::forget(self, Commit { drop_roots, expect, ..Commit::default() }).await {
+                // Copies of one of them were promised, or lost, at that moment.
+                Err(Error::Conflict { .. }) => continue,
+                done => done,
+            };
             for StoredRoot { root, .. } in victims {
                 if self.tier.root(&root.cid).await?.is_some() {
                     continue; // pinned in another tab at that moment
@@ -312,33 +317,35 @@ impl Shared {
         }
     }
 
-    /// The next roots to go, of so many bytes together.
-    async fn victims(&self, pass: &mut Pass, bytes: u64) -> Result<Vec<StoredRoot>> {
+    /// The next roots to go, of so many bytes together, and what must be so for that.
+    async fn victims(&self, pass: &mut Pass, bytes: u64) -> Result<(Vec<StoredRoot>, Notes)> {
         let mut kept = self.named().await?;
         let mut after = None;
         loop {
             let page = self.tier.pins(after.as_ref(), MAX_PAGE).await?;
             let Some(last) = page.last() else { break };
-            after = Some(last.cid);
-            kept.extend(page.iter().filter(|pin| pin.kind == PinKind::Recursive).map(|pin| pin.cid));
+            after = Some(last.cid.clone());
+            kept.extend(page.iter().filter(|pin| pin.kind == PinKind::Recursive).map(|pin| pin.cid.clone()));
         }
-        let (mut victims, mut found) = (Vec::new(), 0);
+        let (mut victims, mut expect, mut found) = (Vec::new(), Vec::new(), 0);
         while found < bytes && victims.len() < MAX_VICTIMS {
             let may_go = |cid: &Cid| {
                 let relied = block::key(cid).is_some_and(|key| self.relied.spares(&key));
                 !relied && !kept.contains(cid) && !self.room.held.borrow().contains_key(cid)
             };
             let Some(victim) = self.with_order(|order| order.victim(pass, may_go)).await? else { break };
+            let Some(promised) = self.may_leave(&victim).await? else { continue };
             match self.tier.root(&victim).await? {
                 Some(stored) => {
                     found += stored.root.size;
+                    expect.extend(promised);
                     victims.push(stored);
                 }
                 // Deleted since.
                 None => self.with_order(|order| order.remove(&victim)).await?,
             }
         }
-        Ok(victims)
+        Ok((victims, expect))
     }
 
     /// The order, with all that has happened since it was looked at last.
@@ -350,7 +357,7 @@ impl Shared {
         loop {
             let next = {
                 let uses = self.room.uses.borrow();
-                uses.cids.len().checked_sub(uses.unapplied).and_then(|at| uses.cids.get(at)).copied()
+                uses.cids.len().checked_sub(uses.unapplied).and_then(|at| uses.cids.get(at)).cloned()
             };
             let Some(used) = next else { break };
             let stored = self.tier.root(&used).await?;
@@ -382,10 +389,10 @@ impl Shared {
         loop {
             let page = self.tier.roots(after.as_ref(), MAX_PAGE).await?;
             let Some(last) = page.last() else { break };
-            after = Some(last.root.cid);
+            after = Some(last.root.cid.clone());
             for StoredRoot { root, .. } in page {
                 if order.bytes_of(&root.cid).is_none() {
-                    unknown.push((root.modified, root.cid));
+                    unknown.push((root.modified, root.cid.clone()));
                 }
                 roots.insert(root.cid, root.size);
             }
@@ -420,7 +427,7 @@ impl Shared {
         let mut uses = uses_in(self.tier.note(USES).await.unwrap_or_default());
         {
             let here = &self.room.uses.borrow().cids;
-            uses.extend(here.iter().skip(here.len().saturating_sub(unsaved)));
+            uses.extend(here.iter().skip(here.len().saturating_sub(unsaved)).cloned());
         }
         let bytes: Vec<ByteVec> =
             uses.iter().skip(uses.len().saturating_sub(MAX_USES)).map(|cid| cid.to_bytes().into()).collect();

@@ -134,7 +134,7 @@ impl Shared {
         loop {
             let page = self.tier.pins(after.as_ref(), MAX_PAGE).await?;
             let Some(last) = page.last() else { return Ok((pinned, uncounted)) };
-            after = Some(last.cid);
+            after = Some(last.cid.clone());
             for pin in &page {
                 match pin.size {
                     Some((blocks, bytes)) => pinned.add(Amount { blocks, bytes }),

@@ -100,7 +100,9 @@ pub async fn drop_blocks(shared: &Rc<Shared>, keys: HashSet<Key>) -> Result<()> 
         for keeper in page {
             let mut reached = None;
             let mut look = |cid: &Cid| {
-                reached = reached.or(block::key(cid).filter(|key| keys.contains(key)).map(|_| *cid));
+                if reached.is_none() && block::key(cid).is_some_and(|key| keys.contains(&key)) {
+                    reached = Some(cid.clone());
+                }
             };
             let known = visit(shared, &keeper, &mut walk, &mut look).await?;
             let Keeper { cid: keeper, .. } = keeper;

@@ -62,7 +62,7 @@ enum Entry {
 impl Storage {
     /// Begins to store a tree. Its name is data about it and no part of its CID, as with a file.
     pub fn tree(&self, options: StoreOptions) -> Result<TreeWriter> {
-        let options = options.check()?;
+        let options = self.shared.checked(options)?;
         let layout = options.layout.unwrap_or(self.shared.options.layout);
         let intake = Intake::new(self.shared.clone(), layout);
         let work = Work { intake, root: Directory::default(), open: 0, file: None, size: 0, spilled: false };
@@ -84,7 +84,7 @@ impl TreeWriter {
         let edit = Editing::of(&self.shared, self.layout);
         let node = edit.make(symlink(target, metadata).into()).await?;
         let work = self.work()?;
-        let to = Target { cid: *node.cid(), tsize: node.bytes().len() as u64 };
+        let to = Target { cid: node.cid().clone(), tsize: node.bytes().len() as u64 };
         work.intake.ahead.put(vec![node]).await?;
         work.put(&edit, &names, to).await
     }
@@ -158,14 +158,14 @@ impl TreeWriter {
         let size = work.size;
         let shared = &edit.shared;
         let root = Root {
-            cid,
+            cid: cid.clone(),
             filename: options.filename.clone(),
             size,
             modified: shared.clock.now(),
             profile: layout.profile(),
             kind: Some(EntryKind::Directory),
         };
-        let done = work.intake.ahead.commit(writer::commit(shared, &options, &root)).await?;
+        let done = work.intake.ahead.commit(writer::commit(shared, &options, &root).await?).await?;
         shared.room.used(&cid);
         if work.spilled {
             // Directories as they were in between.
@@ -279,10 +279,10 @@ impl Work {
 impl Directory {
     /// The directory with this name, if one was written.
     async fn written(&self, edit: &Editing, name: &str) -> Result<Option<Cid>> {
-        let base = if self.entries.contains_key(name) { None } else { self.base };
+        let base = if self.entries.contains_key(name) { None } else { self.base.clone() };
         let Some(base) = base else { return Ok(None) };
         let Some(link) = find(&edit.source, &base, name).await? else { return Ok(None) };
-        let blocks = edit.source.blocks(&[link.cid]).await?;
+        let blocks = edit.source.blocks(std::slice::from_ref(&link.cid)).await?;
         let kind = blocks.first().map(inspect).transpose()?.map(|inspected| inspected.kind);
         Ok((kind == Some(EntryKind::Directory)).then_some(link.cid))
     }

@@ -5,7 +5,7 @@
 
 use cid::Version;
 
-use super::{PinOptions, Storage, StoreOptions, room::Hold, sweep};
+use super::{PinOptions, ReplicationPolicy, Storage, StoreOptions, room::Hold, sweep};
 use crate::{
     block::{Block, Cid, Codec, MAX_BLOCK_BYTES},
     dag::{self, Value},
@@ -64,16 +64,22 @@ impl Storage {
         let (size, modified, durability) = (written.len() as u64, shared.clock.now(), shared.options.durability);
         let block = Block::make(shared.hasher.as_ref(), Version::V1, codec, hash, vec![written.into()]).await?.pop();
         let block = block.ok_or_else(|| Error::Io("the hasher returned no digest".into()))?;
-        let cid = *block.cid();
-        let root = Root { cid, filename, size, modified, profile: None, kind: Some(EntryKind::Value) };
+        let cid = block.cid().clone();
+        let root = Root { cid: cid.clone(), filename, size, modified, profile: None, kind: Some(EntryKind::Value) };
         // Until what it links to is known to be here.
         let pending = !links.is_empty();
-        let with = Pin { created: modified, pending, ..Pin::recursive(cid) };
+        let with = Pin { created: modified, pending, ..Pin::recursive(cid.clone()) };
         let (blocks, set_roots) = (vec![block], vec![root.clone()]);
+        // What it links to may never have been here: then there is nothing to send.
+        let notes = match pin || !pending {
+            true => shared.queue_in_commit(&cid, &ReplicationPolicy::default()).await?,
+            false => Vec::new(),
+        };
         let commit = Commit {
             blocks,
             set_roots,
             pin: pin.then_some(with).into_iter().collect(),
+            notes,
             durability,
             ..Commit::default()
         };
@@ -93,13 +99,13 @@ impl Storage {
     /// What is not held is fetched, proven, and kept until room is made. Errors are those of [`locate`].
     pub async fn get_value(&self, path: impl Into<Path>, offline: bool) -> Result<(Place, Value)> {
         let (shared, path) = (&self.shared, path.into());
-        let root = *path.cid();
-        let _hold = Hold::new(shared, root);
+        let root = path.cid().clone();
+        let _hold = Hold::new(shared, root.clone());
         // No bytes of a file, but the blocks that lead there.
         let source = shared.source(path.clone(), Some(0..0), offline, None);
         let place = locate(&source, &path).await?;
         source.session().into_iter().for_each(|session| session.found(&place.cid));
-        let block = one(source.blocks(&[place.cid]).await?, &place.cid)?;
+        let block = one(source.blocks(std::slice::from_ref(&place.cid)).await?, &place.cid)?;
         let mut value = dag::value(&block)?;
         for name in &place.within {
             value = value.take(name).ok_or_else(|| Error::NotFound(path.clone()))?;

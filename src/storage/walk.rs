@@ -3,8 +3,9 @@
 use std::{collections::HashSet, mem};
 
 use super::{Shared, fetch::Source};
+pub use crate::dag::{is_leaf, mark};
 use crate::{
-    block::{self, Block, Cid, Codec},
+    block::{self, Block, Cid},
     dag,
     error::{Error, Result},
     unixfs::BlockSource,
@@ -39,8 +40,8 @@ pub struct Walk {
 impl Walk {
     /// Goes on with another DAG; what was seen before is not visited again.
     pub fn begin(&mut self, root: &Cid) {
-        self.stack.push(*root);
-        self.root = Some(*root);
+        self.stack.push(root.clone());
+        self.root = Some(root.clone());
         self.walked = Walked::Whole;
     }
 
@@ -64,7 +65,7 @@ impl Walk {
             // One of them stands in the way: each by itself.
             Err(_) => {
                 for node in nodes {
-                    match shared.blocks.blocks(&[node]).await {
+                    match shared.blocks.blocks(std::slice::from_ref(&node)).await {
                         Ok(block) => block.iter().for_each(|block| self.descend(block)),
                         Err(Error::NotAvailableOffline { .. }) => {
                             let missing = if self.root == Some(node) { Walked::Missing } else { Walked::Below };
@@ -91,19 +92,6 @@ impl Walk {
     }
 }
 
-/// Whether nothing is below it: raw bytes, or what has a codec that is not known here, as a value may link to.
-pub fn is_leaf(cid: &Cid) -> bool {
-    Codec::of(cid).map_or(true, |codec| codec == Codec::Raw)
-}
-
-/// Twenty bytes stand for a node: that nobody finds two alike matters, for the second would not be walked.
-pub fn mark(cid: &Cid) -> [u8; 20] {
-    let mut mark = [0; 20];
-    let codec = cid.codec().to_le_bytes();
-    mark.iter_mut().zip(codec.iter().take(2).chain(cid.hash().digest())).for_each(|(to, from)| *to = *from);
-    mark
-}
-
 /// Visits the part of a DAG that is held, each node once; leaves may come more than once.
 pub async fn walk_held(shared: &Shared, root: &Cid, visit: &mut dyn FnMut(&Cid)) -> Result<Walked> {
     let mut walk = Walk::default();
@@ -118,13 +106,13 @@ pub async fn walk_held(shared: &Shared, root: &Cid, visit: &mut dyn FnMut(&Cid))
 /// Goes through a DAG of which everything must be held, or be fetched.
 pub async fn walk_all(source: &Source, root: &Cid) -> Result<()> {
     let mut seen = HashSet::new();
-    let mut stack = vec![*root];
+    let mut stack = vec![root.clone()];
     source.ensure(&stack).await?;
     while let Some(cid) = stack.pop() {
-        if is_leaf(&cid) || !seen.insert(cid) {
+        if is_leaf(&cid) || !seen.insert(cid.clone()) {
             continue;
         }
-        let below = source.blocks(&[cid]).await?.first().map_or(Ok(Vec::new()), dag::links)?;
+        let below = source.blocks(std::slice::from_ref(&cid)).await?.first().map_or(Ok(Vec::new()), dag::links)?;
         if let Some((foreign, Err(why))) =
             below.iter().map(|below| (below, block::check(below))).find(|(_, known)| known.is_err())
         {

@@ -21,7 +21,7 @@ pub struct Writer {
 
 impl Writer {
     pub(super) fn new(shared: Rc<Shared>, options: StoreOptions) -> Result<Self> {
-        let options = options.check()?;
+        let options = shared.checked(options)?;
         let layout = options.layout.unwrap_or(shared.options.layout);
         let intake = Some(Intake::new(shared.clone(), layout));
         Ok(Writer { shared, options, layout, intake })
@@ -54,7 +54,7 @@ impl Writer {
         let built = intake.finish().await?.pop();
         let (_, built) = built.ok_or_else(|| Error::Io("a file was ended and did not come out".into()))?;
         let root = root(&self.shared, &self.options, self.layout, built);
-        let commit = commit(&self.shared, &self.options, &root);
+        let commit = commit(&self.shared, &self.options, &root).await?;
         let done = self.intake()?.ahead.commit(commit).await?;
         self.shared.room.used(&root.cid);
         Ok(StoredRoot { root, pinned: done.pinned.first() == Some(&true) })
@@ -83,22 +83,24 @@ fn root(shared: &Shared, options: &StoreOptions, layout: Layout, built: Built) -
     }
 }
 
-/// What makes a root known, and pins it.
-pub(super) fn commit(shared: &Shared, options: &StoreOptions, root: &Root) -> Commit {
-    let pin = options.pin.then(|| Pin { created: root.modified, ..Pin::recursive(root.cid) });
-    Commit {
+/// What makes a root known, pins it, and queues it for the backends that are to have a copy.
+pub(super) async fn commit(shared: &Shared, options: &StoreOptions, root: &Root) -> Result<Commit> {
+    let pin = options.pin || shared.pins(&options.replicate);
+    let pin = pin.then(|| Pin { created: root.modified, ..Pin::recursive(root.cid.clone()) });
+    Ok(Commit {
         set_roots: vec![root.clone()],
         pin: pin.into_iter().collect(),
+        notes: shared.queue_in_commit(&root.cid, &options.replicate).await?,
         durability: shared.options.durability,
         ..Commit::default()
-    }
+    })
 }
 
 /// Stores many files: all of them or none.
 pub(super) async fn many(shared: &Rc<Shared>, files: Vec<(Bytes, StoreOptions)>) -> Result<Vec<StoredRoot>> {
     let mut prepared = Vec::with_capacity(files.len());
     for (data, options) in files {
-        prepared.push((data, options.check()?));
+        prepared.push((data, shared.checked(options)?));
     }
     let mut intake = Intake::new(shared.clone(), shared.options.layout);
     let done = many_into(shared, &mut intake, prepared).await;
@@ -122,7 +124,7 @@ async fn many_into(
     let (mut all, mut roots) = (Commit { durability: shared.options.durability, ..Commit::default() }, Vec::new());
     for ((options, layout), built) in intake.finish().await? {
         let root = root(shared, &options, layout, built);
-        all.merge(commit(shared, &options, &root));
+        all.merge(commit(shared, &options, &root).await?);
         roots.push(root);
     }
     let pinned = intake.ahead.commit(all).await?.pinned;

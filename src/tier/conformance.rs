@@ -66,7 +66,7 @@ fn key(block: &Block) -> Key {
 fn root(cid: &Cid, name: &str) -> Root {
     let filename = (!name.is_empty()).then(|| name.to_owned());
     Root {
-        cid: *cid,
+        cid: cid.clone(),
         filename,
         size: name.len() as u64,
         modified: 1_700_000_000_123,
@@ -179,7 +179,7 @@ async fn pages(fixture: &dyn Fixture) {
         let page = tier.roots(after.as_ref(), 7).await.unwrap();
         assert!(page.len() <= 7);
         let Some(last) = page.last() else { break };
-        after = Some(last.root.cid);
+        after = Some(last.root.cid.clone());
         listed.extend(page.into_iter().map(|stored| stored.root.cid.to_string()));
     }
     assert_eq!(listed, expected);
@@ -188,26 +188,30 @@ async fn pages(fixture: &dyn Fixture) {
 async fn pins(fixture: &dyn Fixture) {
     let tier = fixture.open().await.unwrap();
     let block = block_of("pinned").await;
-    let cid = *block.cid();
+    let cid = block.cid().clone();
     let pinned = async || tier.root(&cid).await.unwrap().unwrap().pinned;
-    tier.commit(Commit { set_roots: vec![root(&cid, "a")], pin: vec![Pin::recursive(cid)], ..Commit::default() })
-        .await
-        .unwrap();
+    tier.commit(Commit {
+        set_roots: vec![root(&cid, "a")],
+        pin: vec![Pin::recursive(cid.clone())],
+        ..Commit::default()
+    })
+    .await
+    .unwrap();
     assert!(pinned().await);
     // Storing it again does not unpin it.
     tier.commit(Commit { set_roots: vec![root(&cid, "b")], ..Commit::default() }).await.unwrap();
     assert!(pinned().await);
     assert!(tier.roots(None, 10).await.unwrap()[0].pinned);
     assert_eq!(tier.usage().await.unwrap().pinned, 1);
-    tier.commit(Commit { unpin: vec![cid], ..Commit::default() }).await.unwrap();
+    tier.commit(Commit { unpin: vec![cid.clone()], ..Commit::default() }).await.unwrap();
     assert!(!pinned().await);
     assert_eq!(tier.usage().await.unwrap().pinned, 0);
-    tier.commit(Commit { pin: vec![Pin::recursive(cid)], ..Commit::default() }).await.unwrap();
+    tier.commit(Commit { pin: vec![Pin::recursive(cid.clone())], ..Commit::default() }).await.unwrap();
     assert!(pinned().await);
     // A pinned root is dropped only together with its pin.
-    tier.commit(Commit { drop_roots: vec![cid], ..Commit::default() }).await.unwrap();
+    tier.commit(Commit { drop_roots: vec![cid.clone()], ..Commit::default() }).await.unwrap();
     assert!(pinned().await);
-    tier.commit(Commit { drop_roots: vec![cid], unpin: vec![cid], ..Commit::default() }).await.unwrap();
+    tier.commit(Commit { drop_roots: vec![cid.clone()], unpin: vec![cid.clone()], ..Commit::default() }).await.unwrap();
     assert_eq!(tier.root(&cid).await.unwrap(), None);
     tier.commit(Commit { set_roots: vec![root(&cid, "c")], ..Commit::default() }).await.unwrap();
     assert!(!pinned().await);
@@ -216,7 +220,7 @@ async fn pins(fixture: &dyn Fixture) {
 /// Pins that say more, also on what is no root.
 async fn named_pins(fixture: &dyn Fixture) {
     let tier = fixture.open().await.unwrap();
-    let [file, block] = [block_of("a file").await, block_of("a block").await].map(|block| *block.cid());
+    let [file, block] = [block_of("a file").await, block_of("a block").await].map(|block| block.cid().clone());
     let named = Pin {
         name: Some("the model".into()),
         labels: [("owner".to_owned(), "me".to_owned()), ("task".to_owned(), "é".to_owned())].into(),
@@ -224,9 +228,9 @@ async fn named_pins(fixture: &dyn Fixture) {
         expires: Some(1_800_000_000_000),
         pending: true,
         size: Some((3, 1 << 40)),
-        ..Pin::recursive(file)
+        ..Pin::recursive(file.clone())
     };
-    let direct = Pin { kind: PinKind::Direct, ..Pin::recursive(block) };
+    let direct = Pin { kind: PinKind::Direct, ..Pin::recursive(block.clone()) };
     let pin = vec![named.clone(), direct.clone()];
     tier.commit(Commit { set_roots: vec![root(&file, "a")], pin, ..Commit::default() }).await.unwrap();
     let tier = if fixture.persists() {
@@ -247,17 +251,19 @@ async fn named_pins(fixture: &dyn Fixture) {
     let second = tier.pins(Some(&first[0].cid), 9).await.unwrap();
     assert_eq!([first, second].concat(), expected);
     // A plain pin does not cut one short that says more, but makes one lasting that would end.
-    tier.commit(Commit { pin: vec![Pin::recursive(file)], ..Commit::default() }).await.unwrap();
-    assert_eq!(tier.pin(&file).await.unwrap(), Some(Pin::recursive(file)));
-    let lasting = Pin { name: Some("the model".into()), ..Pin::recursive(file) };
-    for pin in [lasting.clone(), Pin::recursive(file)] {
+    tier.commit(Commit { pin: vec![Pin::recursive(file.clone())], ..Commit::default() }).await.unwrap();
+    assert_eq!(tier.pin(&file).await.unwrap(), Some(Pin::recursive(file.clone())));
+    let lasting = Pin { name: Some("the model".into()), ..Pin::recursive(file.clone()) };
+    for pin in [lasting.clone(), Pin::recursive(file.clone())] {
         tier.commit(Commit { pin: vec![pin], ..Commit::default() }).await.unwrap();
     }
     assert_eq!(tier.pin(&file).await.unwrap(), Some(lasting));
     // A direct one does not keep a file.
     tier.commit(Commit { set_roots: vec![root(&block, "b")], ..Commit::default() }).await.unwrap();
     assert!(!tier.root(&block).await.unwrap().unwrap().pinned);
-    tier.commit(Commit { unpin: vec![block, file], drop_roots: vec![file], ..Commit::default() }).await.unwrap();
+    tier.commit(Commit { unpin: vec![block, file.clone()], drop_roots: vec![file], ..Commit::default() })
+        .await
+        .unwrap();
     assert_eq!(tier.pins(None, 9).await.unwrap(), []);
     assert_eq!(tier.usage().await.unwrap().pinned, 0);
 }
@@ -323,8 +329,8 @@ async fn expected_notes(fixture: &dyn Fixture) {
     let change = |expect: &[(String, Option<Bytes>)]| Commit {
         blocks: added.clone(),
         set_roots: vec![root(added[0].cid(), "added")],
-        pin: vec![Pin::recursive(*added[0].cid())],
-        drop_roots: vec![*kept.cid()],
+        pin: vec![Pin::recursive(added[0].cid().clone())],
+        drop_roots: vec![kept.cid().clone()],
         drop_blocks: vec![key(&kept)],
         notes: vec![note("a", Some("2")), note("c", Some("3"))],
         expect: expect.to_vec(),
@@ -412,7 +418,8 @@ async fn drops(fixture: &dyn Fixture) {
     let set_roots = vec![root(keep.cid(), "keep"), root(lose.cid(), "lose")];
     tier.commit(Commit { blocks: all, set_roots, ..Commit::default() }).await.unwrap();
     let drop_blocks = vec![key(&lose), key(&small)];
-    let done = tier.commit(Commit { drop_roots: vec![*lose.cid()], drop_blocks, ..Commit::default() }).await.unwrap();
+    let done =
+        tier.commit(Commit { drop_roots: vec![lose.cid().clone()], drop_blocks, ..Commit::default() }).await.unwrap();
     assert_eq!(done.dropped, Amount { blocks: 2, bytes: 13 });
     assert_eq!(tier.has(&[key(&keep), key(&lose), key(&small)]).await.unwrap(), [true, false, false]);
     assert_eq!(get(&tier, &[key(&lose), key(&keep)]).await, [None, Some(keep.bytes().clone())]);
@@ -423,7 +430,7 @@ async fn drops(fixture: &dyn Fixture) {
     tier.commit(Commit { blocks: vec![lose.clone()], ..Commit::default() }).await.unwrap();
     assert_eq!(get(&tier, &[key(&lose)]).await, [Some(lose.bytes().clone())]);
     // Dropping what is not there is no error.
-    tier.commit(Commit { drop_blocks: vec![key(&small)], drop_roots: vec![*small.cid()], ..Commit::default() })
+    tier.commit(Commit { drop_blocks: vec![key(&small)], drop_roots: vec![small.cid().clone()], ..Commit::default() })
         .await
         .unwrap();
 }
@@ -513,7 +520,7 @@ async fn reopening(fixture: &dyn Fixture) {
         let extra = blocks_of(HashFunction::Sha2_256, vec![vec![round; 50]]).await;
         let blocks = [vec![first.clone(), second.clone()], extra].concat();
         let set_roots = vec![root(first.cid(), "first"), root(second.cid(), "second")];
-        tier.commit(Commit { blocks, set_roots, pin: vec![Pin::recursive(*second.cid())], ..Commit::default() })
+        tier.commit(Commit { blocks, set_roots, pin: vec![Pin::recursive(second.cid().clone())], ..Commit::default() })
             .await
             .unwrap();
         if round == 1 {
@@ -528,7 +535,7 @@ async fn reopening(fixture: &dyn Fixture) {
     assert!(stored.contains(&(Some("first".into()), false)) && stored.contains(&(Some("second".into()), true)));
     let usage = tier.usage().await.unwrap();
     assert_eq!((usage.blocks, usage.bytes, usage.roots, usage.pinned), (5, 5 + 300_000 + 150, 2, 1));
-    tier.commit(Commit { drop_roots: vec![*first.cid()], drop_blocks: vec![key(&first)], ..Commit::default() })
+    tier.commit(Commit { drop_roots: vec![first.cid().clone()], drop_blocks: vec![key(&first)], ..Commit::default() })
         .await
         .unwrap();
     drop(tier);

@@ -362,10 +362,6 @@ impl Tier for IdbTier {
     }
 
     async fn room(&self) -> Result<Option<Room>> {
-        let room = host::room().await.map_err(|error| failed("cannot tell the quota", &error))?;
-        let room = Array::from(&room);
-        let bytes = |at| room.get(at).as_f64().map(|bytes| bytes as u64);
-        let told = bytes(0).zip(bytes(1));
-        Ok(told.map(|(quota, used)| Room { quota, used, persisted: room.get(2).is_truthy() }))
+        host::room().await
     }
 }

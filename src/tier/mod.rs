@@ -8,23 +8,32 @@ mod guard;
 #[cfg(feature = "browser")]
 mod idb;
 mod memory;
+mod moving;
 pub mod pack;
 mod pin;
 mod record;
 mod root;
+mod shared;
+#[cfg(feature = "browser")]
+mod snapshot;
 mod turn;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use crate::platform::Room;
 pub use group::GroupCommit;
 pub use guard::Guard;
 #[cfg(feature = "browser")]
 pub use idb::IdbTier;
 pub use memory::MemoryTier;
+pub use moving::{Moved, has_all, take_over};
 pub use pin::{Pin, PinKind};
 use record::Change;
 pub use root::{Root, StoredRoot};
+pub use shared::{Shared, Sharing};
+#[cfg(feature = "browser")]
+pub use snapshot::SnapshotTier;
 pub(crate) use turn::Turn;
 
 use crate::{
@@ -187,17 +196,6 @@ pub struct Compacted {
     pub more: bool,
 }
 
-/// What the host says of the room for everything that this application keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Bytes it may take, more or less.
-    pub quota: u64,
-    /// Bytes it takes, more or less, with whatever else the application keeps there.
-    pub used: u64,
-    /// Whether the host has promised not to drop it for want of room.
-    pub persisted: bool,
-}
-
 /// What opening a tier had to mend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovery {
@@ -212,7 +210,7 @@ pub struct Recovery {
 /// A place for blocks and roots on this machine.
 #[async_trait(?Send)]
 pub trait Tier {
-    /// What kind it is, for the status: `memory`, `pack`, `indexeddb`.
+    /// What kind it is, for the status: `memory`, `pack`, `opfs`, `indexeddb`.
     fn kind(&self) -> &'static str;
 
     /// What is held under each key, in order.

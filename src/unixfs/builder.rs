@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A finished file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
     /// The root.
     pub root: Cid,
@@ -34,7 +34,7 @@ pub struct Leaf {
 }
 
 /// What a node says of one child.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Child {
     pub cid: Cid,
     /// Bytes of file data below it.
@@ -202,7 +202,7 @@ impl FileBuilder {
             metadata,
             ..Data::new(Kind::File)
         };
-        let link = |child: &Child| Link { cid: child.cid, name: Some(String::new()), tsize: Some(child.tsize) };
+        let link = |child: &Child| Link { cid: child.cid.clone(), name: Some(String::new()), tsize: Some(child.tsize) };
         let node = Node { links: children.iter().map(link).collect(), data: Some(data.encode().into()) };
         let parts = vec![Bytes::from(node.encode())];
         let block = Block::make(hasher, self.layout.version, Codec::DagPb, self.layout.hash, parts)
@@ -212,14 +212,14 @@ impl FileBuilder {
         // Of links that were there before, this is what somebody said.
         let own = block.bytes().len() as u64;
         let tsize = children.iter().fold(own, |sum, child| sum.saturating_add(child.tsize));
-        let parent = Child { cid: *block.cid(), size, tsize };
+        let parent = Child { cid: block.cid().clone(), size, tsize };
         Ok((block, parent))
     }
 }
 
 impl Leaf {
     fn child(&self) -> Child {
-        Child { cid: *self.block.cid(), size: self.size, tsize: self.block.bytes().len() as u64 }
+        Child { cid: self.block.cid().clone(), size: self.size, tsize: self.block.bytes().len() as u64 }
     }
 }
 

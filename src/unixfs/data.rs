@@ -118,7 +118,7 @@ impl Data {
                     let code = usize::try_from(value.varint()?).unwrap_or(usize::MAX);
                     kind = Some(*Kind::ALL.get(code).ok_or(Malformed("unknown UnixFS type"))?);
                 }
-                2 => read.data = Some(value.bytes()?),
+                2 => read.data = Some(message.slice_ref(value.bytes()?)),
                 3 => read.file_size = Some(value.varint()?),
                 4 => match value {
                     Value::Varint(size) => read.block_sizes.push(size),
@@ -128,7 +128,7 @@ impl Data {
                 6 => read.fanout = Some(value.varint()?),
                 // Of 32 bits, although the wire has room for more.
                 7 => read.metadata.mode = Some(value.varint()? as u32),
-                8 => read.metadata.mtime = Some(Mtime::decode(&value.bytes()?)?),
+                8 => read.metadata.mtime = Some(Mtime::decode(value.bytes()?)?),
                 _ => {}
             }
         }
@@ -167,7 +167,7 @@ impl Data {
 }
 
 impl Mtime {
-    fn decode(message: &Bytes) -> Result<Mtime, Malformed> {
+    fn decode(message: &[u8]) -> Result<Mtime, Malformed> {
         let mut fields = Fields::of(message);
         let mut read = Mtime { seconds: 0, nanoseconds: 0 };
         while let Some((number, value)) = fields.next()? {

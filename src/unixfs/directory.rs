@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     block::{Block, Cid, Codec},
-    dag::pb::{Link, Node},
+    dag::pb::{Link, Malformed, Outline},
     error::{Error, Result},
 };
 
@@ -24,7 +24,7 @@ pub(super) enum Entry {
     /// One, or a part of one.
     File,
     /// All names in one node.
-    Directory(Vec<Link>),
+    Directory(Outline),
     /// Some of the names, each in the bucket of its hash.
     Shard(Shard),
     /// A symbolic link, and where it points.
@@ -33,7 +33,8 @@ pub(super) enum Entry {
 
 /// A part of a directory that is too large for one node.
 pub(super) struct Shard {
-    links: Vec<Link>,
+    cid: Cid,
+    node: Outline,
     /// Bits of a name's hash that choose the bucket.
     pub bits: u32,
     /// Hexadecimal digits of the bucket in front of each name.
@@ -51,11 +52,11 @@ impl Entry {
             }
         }
         let refused = |detail: &str| malformed(cid, detail);
-        let (links, data) = read(source, cid).await?;
+        let (node, data) = read(source, cid).await?;
         match data.kind {
             Kind::File | Kind::Raw => Ok(Entry::File),
-            Kind::Directory => Ok(Entry::Directory(links)),
-            Kind::HamtShard => Shard::of(links, &data).map(Entry::Shard).map_err(refused),
+            Kind::Directory => Ok(Entry::Directory(node)),
+            Kind::HamtShard => Shard::of(cid, node, &data).map(Entry::Shard),
             Kind::Symlink => {
                 let target = data.data.unwrap_or_default().to_vec();
                 String::from_utf8(target).map(Entry::Symlink).map_err(|_| refused("its target is not UTF-8"))
@@ -72,10 +73,11 @@ impl Entry {
         names: &[String],
     ) -> Result<Option<Link>> {
         let Some(name) = names.first() else { return Ok(None) };
-        let named = |link: &Link| link.name.as_deref() == Some(name);
         let mut shard = match self {
-            // Of two links with one name the first counts, so that all readers find the same.
-            Entry::Directory(links) => return Ok(links.into_iter().find(named)),
+            Entry::Directory(node) => {
+                let found = find_link(&node, |link| link == Some(name.as_bytes()));
+                return found.map_err(|wrong| malformed(directory, wrong.0));
+            }
             Entry::Shard(shard) => shard,
             Entry::File | Entry::Symlink(_) => return Ok(None),
         };
@@ -83,10 +85,10 @@ impl Entry {
         for depth in 0.. {
             // From the highest bits of the hash down, as many levels as it has bits for.
             let Some(bucket) = hamt::bucket(hash, bits, depth) else { break };
-            let Some(link) = shard.bucket(bucket) else { return Ok(None) };
+            let Some(link) = shard.bucket(bucket)? else { return Ok(None) };
             match link.name.as_deref().and_then(|text| text.get(shard.digits..)).unwrap_or_default() {
                 "" => {}
-                entry => return Ok((entry == name).then(|| Link { name: Some(name.clone()), ..link.clone() })),
+                entry => return Ok((entry == name).then(|| Link { name: Some(name.clone()), ..link })),
             }
             let below = link.cid;
             hint(source, &below, directory, names);
@@ -105,75 +107,102 @@ pub async fn find(source: &dyn BlockSource, directory: &Cid, name: &str) -> Resu
     read.find(source, directory, &[name.to_owned()]).await
 }
 
-/// A node's links, and what UnixFS says of it.
-pub(super) async fn read(source: &dyn BlockSource, cid: &Cid) -> Result<(Vec<Link>, Data)> {
-    let block = one(source.blocks(&[*cid]).await?, cid)?;
+/// The first link whose name is this one: of two with one name it counts, so that all readers find the same.
+fn find_link(node: &Outline, is_it: impl Fn(Option<&[u8]>) -> bool) -> Result<Option<Link>, Malformed> {
+    for at in 0..node.len() {
+        if is_it(node.name(at)?) {
+            return node.link(at).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// A node, and what UnixFS says of it.
+pub(super) async fn read(source: &dyn BlockSource, cid: &Cid) -> Result<(Outline, Data)> {
+    let block = one(source.blocks(std::slice::from_ref(cid)).await?, cid)?;
     decode(&block)
 }
 
-pub(super) fn decode(block: &Block) -> Result<(Vec<Link>, Data)> {
+pub(super) fn decode(block: &Block) -> Result<(Outline, Data)> {
     let refused = |wrong: &str| malformed(block.cid(), wrong);
-    let node = Node::decode(block.bytes()).map_err(|wrong| refused(wrong.0))?;
-    let message = node.data.ok_or_else(|| refused("a dag-pb node without UnixFS data"))?;
-    let data = Data::decode(&message).map_err(|wrong| refused(wrong.0))?;
-    Ok((node.links, data))
+    let node = Outline::decode(block.bytes()).map_err(|wrong| refused(wrong.0))?;
+    let message = node.data.as_ref().ok_or_else(|| refused("a dag-pb node without UnixFS data"))?;
+    let data = Data::decode(message).map_err(|wrong| refused(wrong.0))?;
+    Ok((node, data))
+}
+
+/// A directory's or shard's links, all of them.
+pub(super) fn links(cid: &Cid, node: &Outline) -> Result<Vec<Link>> {
+    node.links().map_err(|wrong| malformed(cid, wrong.0))
 }
 
 impl Shard {
     /// The shard with this CID.
     pub async fn read(source: &dyn BlockSource, cid: &Cid) -> Result<Shard> {
-        let (links, data) = read(source, cid).await?;
-        Shard::of(links, &data).map_err(|wrong| malformed(cid, wrong))
+        let (node, data) = read(source, cid).await?;
+        Shard::of(cid, node, &data)
     }
 
     /// A shard, its bit field proven to fit its links: else two readers could find two things.
-    pub fn of(links: Vec<Link>, data: &Data) -> Result<Shard, &'static str> {
-        if data.hash_type != Some(MURMUR3) {
-            return Err("a shard's hash is not murmur3-x64-64");
-        }
-        let fanout = data.fanout.filter(|fanout| FANOUTS.contains(fanout) && fanout.is_power_of_two());
-        let fanout = fanout.ok_or("a shard's fanout is not a power of two from 8 to 1024")?;
-        let bits = fanout.ilog2();
-        let shard = Shard { links, bits, digits: bits.div_ceil(4) as usize };
-        // The last byte holds the first buckets; zeros in front may be left out.
-        let field = data.data.as_deref().unwrap_or_default();
-        if field.len() as u64 > fanout / 8 {
-            return Err("a shard's bit field is longer than its fanout");
-        }
-        let mut unseen = field.to_vec();
-        unseen.reverse();
-        for link in &shard.links {
-            let bucket = shard.bucket_of(link).ok_or("the name of a shard's link does not begin with its bucket")?;
-            let bit = 1 << (bucket % 8);
-            match unseen.get_mut(bucket as usize / 8) {
-                Some(byte) if *byte & bit != 0 => *byte ^= bit,
-                _ => return Err("a shard's bit field does not have its links"),
-            }
-        }
-        if unseen.iter().any(|byte| *byte != 0) {
-            return Err("a shard's bit field has more than its links");
-        }
+    pub fn of(cid: &Cid, node: Outline, data: &Data) -> Result<Shard> {
+        let bits = Shard::bits(data).map_err(|wrong| malformed(cid, wrong.0))?;
+        let shard = Shard { cid: cid.clone(), node, bits, digits: bits.div_ceil(4) as usize };
+        shard.check(data).map_err(|wrong| malformed(cid, wrong.0))?;
         Ok(shard)
     }
 
-    /// Of each link the bucket, in their order, and the name of its entry; that of a shard below is empty.
-    pub fn into_entries(self) -> impl Iterator<Item = (u64, String, Link)> {
-        let buckets: Vec<u64> = self.links.iter().filter_map(|link| self.bucket_of(link)).collect();
-        let digits = self.digits;
-        buckets.into_iter().zip(self.links).map(move |(bucket, mut link)| {
-            let name = link.name.take().map(|mut name| name.split_off(digits)).unwrap_or_default();
-            (bucket, name, link)
-        })
+    fn bits(data: &Data) -> Result<u32, Malformed> {
+        if data.hash_type != Some(MURMUR3) {
+            return Err(Malformed("a shard's hash is not murmur3-x64-64"));
+        }
+        let fanout = data.fanout.filter(|fanout| FANOUTS.contains(fanout) && fanout.is_power_of_two());
+        let fanout = fanout.ok_or(Malformed("a shard's fanout is not a power of two from 8 to 1024"))?;
+        Ok(fanout.ilog2())
     }
 
-    fn bucket(&self, bucket: u64) -> Option<&Link> {
-        self.links.iter().find(|link| self.bucket_of(link) == Some(bucket))
+    fn check(&self, data: &Data) -> Result<(), Malformed> {
+        // The last byte holds the first buckets; zeros in front may be left out.
+        let field = data.data.as_deref().unwrap_or_default();
+        if field.len() > (1 << self.bits) / 8 {
+            return Err(Malformed("a shard's bit field is longer than its fanout"));
+        }
+        let mut unseen = field.to_vec();
+        unseen.reverse();
+        for at in 0..self.node.len() {
+            let bucket = self.bucket_of(self.node.name(at)?);
+            let bucket = bucket.ok_or(Malformed("the name of a shard's link does not begin with its bucket"))?;
+            let bit = 1 << (bucket % 8);
+            match unseen.get_mut(bucket as usize / 8) {
+                Some(byte) if *byte & bit != 0 => *byte ^= bit,
+                _ => return Err(Malformed("a shard's bit field does not have its links")),
+            }
+        }
+        if unseen.iter().any(|byte| *byte != 0) {
+            return Err(Malformed("a shard's bit field has more than its links"));
+        }
+        Ok(())
+    }
+
+    /// Of each link the bucket, in their order, and the name of its entry; that of a shard below is empty.
+    pub fn entries(&self) -> Result<Vec<(u64, String, Link)>> {
+        let entry = |mut link: Link| {
+            let bucket = self.bucket_of(link.name.as_deref().map(str::as_bytes))?;
+            let name = link.name.take().map(|mut name| name.split_off(self.digits)).unwrap_or_default();
+            Some((bucket, name, link))
+        };
+        Ok(links(&self.cid, &self.node)?.into_iter().filter_map(entry).collect())
+    }
+
+    fn bucket(&self, bucket: u64) -> Result<Option<Link>> {
+        let found = find_link(&self.node, |name| self.bucket_of(name) == Some(bucket));
+        found.map_err(|wrong| malformed(&self.cid, wrong.0))
     }
 
     /// The bucket that a link's name begins with.
-    fn bucket_of(&self, link: &Link) -> Option<u64> {
-        let digits = link.name.as_deref()?.get(..self.digits)?;
-        let upper = digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'A'..=b'F'));
+    fn bucket_of(&self, name: Option<&[u8]>) -> Option<u64> {
+        let digits = name?.get(..self.digits)?;
+        let upper = digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'A'..=b'F'));
+        let digits = str::from_utf8(digits).ok()?;
         u64::from_str_radix(digits, 16).ok().filter(|bucket| upper && *bucket < 1 << self.bits)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     data::{Data, Kind, Metadata},
-    directory::{Shard, malformed, read},
+    directory::{Shard, links, read},
     hamt::{self, Sharded},
     layout::{Layout, SizeRule},
     listing::DirectoryReader,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What a name in a directory stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// A file, a directory, or anything.
     pub cid: Cid,
@@ -99,18 +99,16 @@ impl Edit<'_> {
         let Sharded { bytes, below } = sharded;
         let tsize = below.saturating_add(bytes.len() as u64);
         let blocks = self.make(vec![bytes]).await?;
-        let cid = blocks.first().map(|block| *block.cid());
+        let cid = blocks.first().map(|block| block.cid().clone());
         sink.put(blocks).await?;
         Ok(Target { cid: cid.ok_or_else(|| Error::Io("the hasher returned no digest".into()))?, tsize })
     }
 
     async fn base(&self, cid: &Cid) -> Result<(Base, Metadata)> {
-        let (links, data) = read(self.source, cid).await?;
+        let (node, data) = read(self.source, cid).await?;
         match data.kind {
-            Kind::Directory => Ok((Base::Basic(links), data.metadata)),
-            Kind::HamtShard => Shard::of(links, &data)
-                .map(|shard| (Base::Sharded(*cid, shard), data.metadata))
-                .map_err(|wrong| malformed(cid, wrong)),
+            Kind::Directory => Ok((Base::Basic(links(cid, &node)?), data.metadata)),
+            Kind::HamtShard => Ok((Base::Sharded(cid.clone(), Shard::of(cid, node, &data)?), data.metadata)),
             _ => Err(Error::Unsupported(format!("{cid} is no directory"))),
         }
     }
@@ -147,7 +145,7 @@ impl Edit<'_> {
     fn size_of(&self, name: &str, target: &Target) -> usize {
         match self.layout.sharding.rule {
             SizeRule::LinksBytes => name.len() + target.cid.encoded_len(),
-            SizeRule::BlockBytes => link(name.to_owned(), *target).field_len(),
+            SizeRule::BlockBytes => link(name.to_owned(), target.clone()).field_len(),
         }
     }
 

@@ -21,6 +21,9 @@ use crate::{
 /// Buckets of the shards that are made here, as Kubo and Helia make them.
 const FANOUT: u64 = 256;
 
+/// Bytes of shards that wait to be written, for others of the same shard above.
+const MAX_WAITING: usize = 1024 * 1024;
+
 /// The place of a name, before it is cut into buckets.
 pub(super) fn hash(name: &str) -> u64 {
     mur3::murmurhash3_x64_128(name.as_bytes(), 0).0
@@ -98,8 +101,9 @@ impl Editor<'_> {
         items: Vec<Item>,
     ) -> LocalBoxFuture<'a, Result<Outcome>> {
         Box::pin(async move {
-            let mut slots = shard.map(|shard| self.slots(shard)).unwrap_or_default();
+            let mut slots = shard.map(|shard| self.slots(&shard)).transpose()?.unwrap_or_default();
             let mut items = items.into_iter().peekable();
+            let mut waiting = 0;
             while let Some(item) = items.next() {
                 let place = |item: &Item| bucket(item.hash, self.bits, depth);
                 let at = place(&item).ok_or_else(too_many_alike)?;
@@ -122,11 +126,19 @@ impl Editor<'_> {
                     }
                     _ => self.gather(sink, depth + 1, group).await?,
                 };
-                match outcome {
-                    Outcome::Nothing => None,
-                    Outcome::One(name, target) => slots.insert(at, Slot::Entry(name, target)),
-                    Outcome::Shard(made) => slots.insert(at, Slot::Made(made)),
+                let slot = match outcome {
+                    Outcome::Nothing => continue,
+                    Outcome::One(name, target) => Slot::Entry(name, target),
+                    Outcome::Shard(made) => {
+                        waiting += made.bytes.len();
+                        Slot::Made(made)
+                    }
                 };
+                slots.insert(at, slot);
+                if waiting >= MAX_WAITING {
+                    self.write(sink, &mut slots).await?;
+                    waiting = 0;
+                }
             }
             self.close(sink, depth, slots).await
         })
@@ -145,16 +157,36 @@ impl Editor<'_> {
         }
     }
 
-    fn slots(&self, shard: Shard) -> BTreeMap<u64, Slot> {
+    fn slots(&self, shard: &Shard) -> Result<BTreeMap<u64, Slot>> {
         let mut slots = BTreeMap::new();
-        for (bucket, name, link) in shard.into_entries() {
+        for (bucket, name, link) in shard.entries()? {
             let target = Target { cid: link.cid, tsize: link.tsize.unwrap_or_default() };
             slots.insert(bucket, if name.is_empty() { Slot::Below(target) } else { Slot::Entry(name, target) });
         }
-        slots
+        Ok(slots)
     }
 
-    /// Names the shards below, all at once, and writes the one above them.
+    /// Names the shards that were made, all at once, for together they fill the lanes of the hasher; and writes them.
+    async fn write(&self, sink: &mut dyn BlockSink, slots: &mut BTreeMap<u64, Slot>) -> Result<()> {
+        let (mut made, mut parts, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
+        for slot in slots.values_mut() {
+            if let Slot::Made(Sharded { bytes, below }) = slot {
+                sizes.push(below.saturating_add(bytes.len() as u64));
+                parts.push(std::mem::take(bytes));
+                made.push(slot);
+            }
+        }
+        let blocks = self.edit.make(parts).await?;
+        if blocks.len() != made.len() {
+            return Err(Error::Io("the hasher returned no digest".into()));
+        }
+        for ((slot, block), tsize) in made.into_iter().zip(&blocks).zip(sizes) {
+            *slot = Slot::Below(Target { cid: block.cid().clone(), tsize });
+        }
+        sink.put(blocks).await
+    }
+
+    /// Makes the shard above them.
     async fn close(&self, sink: &mut dyn BlockSink, depth: u32, mut slots: BTreeMap<u64, Slot>) -> Result<Outcome> {
         if depth > 0 && slots.len() == 1 {
             match slots.pop_first() {
@@ -165,15 +197,7 @@ impl Editor<'_> {
         if slots.is_empty() {
             return Ok(Outcome::Nothing);
         }
-        let (mut parts, mut sizes) = (Vec::new(), Vec::new());
-        for slot in slots.values() {
-            if let Slot::Made(Sharded { bytes, below }) = slot {
-                sizes.push(below.saturating_add(bytes.len() as u64));
-                parts.push(bytes.clone());
-            }
-        }
-        let blocks = self.edit.make(parts).await?;
-        let mut made = blocks.iter().zip(sizes).map(|(block, tsize)| Target { cid: *block.cid(), tsize });
+        self.write(sink, &mut slots).await?;
         let digits = self.bits.div_ceil(4) as usize;
         let mut field = vec![0u8; (1usize << self.bits) / 8];
         let mut links = Vec::with_capacity(slots.len());
@@ -182,16 +206,15 @@ impl Editor<'_> {
             if let Some(byte) = field.iter_mut().rev().nth(bucket as usize / 8) {
                 *byte |= 1 << (bucket % 8);
             }
-            let (name, target) = match slot {
-                Slot::Entry(name, target) => (format!("{bucket:0digits$X}{name}"), Some(target)),
-                Slot::Below(target) => (format!("{bucket:0digits$X}"), Some(target)),
-                Slot::Made(_) => (format!("{bucket:0digits$X}"), made.next()),
+            let (name, Target { cid, tsize }) = match slot {
+                Slot::Entry(name, target) => (name, target),
+                Slot::Below(target) => (String::new(), target),
+                Slot::Made(_) => return Err(Error::Io("a shard was made and not written".into())),
             };
-            let Target { cid, tsize } = target.ok_or_else(|| Error::Io("the hasher returned no digest".into()))?;
+            let name = format!("{bucket:0digits$X}{name}");
             below = u64::saturating_add(below, tsize);
             links.push(Link { cid, name: Some(name), tsize: Some(tsize) });
         }
-        sink.put(blocks).await?;
         let leading = field.iter().take_while(|byte| **byte == 0).count();
         let data = Data {
             data: Some(Bytes::from(field).slice(leading..)),

@@ -2,11 +2,11 @@
 
 use super::{
     data::{Data, Kind, Metadata},
-    directory::decode,
+    directory::malformed,
 };
 use crate::{
     block::{Block, Codec},
-    dag::pb::Node,
+    dag::pb::{Node, Outline},
     error::Result,
 };
 
@@ -64,10 +64,8 @@ pub fn inspect(block: &Block) -> Result<Inspected> {
         Codec::DagPb => {}
         Codec::DagCbor | Codec::DagJson => return Ok(plain(EntryKind::Value)),
     }
-    if Node::decode(block.bytes()).is_ok_and(|node| node.data.is_none_or(|data| Data::decode(&data).is_err())) {
-        return Ok(plain(EntryKind::Value));
-    }
-    let (_, data) = decode(block)?;
+    let node = Outline::decode(block.bytes()).map_err(|wrong| malformed(block.cid(), wrong.0))?;
+    let Some(Ok(data)) = node.data.as_ref().map(Data::decode) else { return Ok(plain(EntryKind::Value)) };
     let held = data.data.as_ref().map_or(0, |data| data.len() as u64);
     let (kind, size) = match data.kind {
         Kind::File | Kind::Raw => {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{
     data::Kind,
-    directory::{Shard, decode, malformed, read},
+    directory::{Shard, decode, links, malformed, read},
     hamt,
     reader::BlockSource,
 };
@@ -43,12 +43,12 @@ struct Item {
 impl<S: BlockSource> DirectoryReader<S> {
     /// Begins with the entry after `after`, which need not be there any more, or with the first.
     pub async fn open(source: S, root: Cid, after: Option<&str>) -> Result<Self> {
-        let (links, data) = read(&source, &root).await?;
+        let (node, data) = read(&source, &root).await?;
         let (bits, frame) = match data.kind {
-            Kind::Directory => (0, Frame::basic(links, after)),
+            Kind::Directory => (0, Frame::basic(links(&root, &node)?, after)),
             Kind::HamtShard => {
-                let shard = Shard::of(links, &data).map_err(|wrong| malformed(&root, wrong))?;
-                (shard.bits, Frame::shard(shard, after.map(hamt::hash)))
+                let shard = Shard::of(&root, node, &data)?;
+                (shard.bits, Frame::shard(&shard, after.map(hamt::hash))?)
             }
             _ => return Err(Error::Unsupported(format!("{root} is no directory"))),
         };
@@ -96,7 +96,7 @@ impl<S: BlockSource> DirectoryReader<S> {
             let next = self.frames.last_mut().into_iter().flat_map(|frame| &mut frame.items);
             let mut wanted = vec![&mut item];
             wanted.extend(next.filter(|item| item.is_shard(bits)).take(SHARDS_AT_ONCE - 1));
-            let cids: Vec<Cid> = wanted.iter().map(|item| item.link.cid).collect();
+            let cids: Vec<Cid> = wanted.iter().map(|item| item.link.cid.clone()).collect();
             for (item, block) in wanted.into_iter().zip(self.source.blocks(&cids).await?) {
                 item.block = Some(block);
             }
@@ -104,12 +104,12 @@ impl<S: BlockSource> DirectoryReader<S> {
         let Some(block) = item.block else {
             return Err(Error::corrupt(item.link.cid, "the source gave no block"));
         };
-        let (links, data) = decode(&block)?;
-        let shard = Shard::of(links, &data).map_err(|wrong| malformed(block.cid(), wrong))?;
+        let (node, data) = decode(&block)?;
+        let shard = Shard::of(block.cid(), node, &data)?;
         if data.kind != Kind::HamtShard || shard.bits != self.bits {
             return Err(malformed(block.cid(), "it is no shard like the one above it"));
         }
-        self.frames.push(Frame::shard(shard, after));
+        self.frames.push(Frame::shard(&shard, after)?);
         Ok(())
     }
 }
@@ -128,12 +128,12 @@ impl Frame {
         Frame { items, after: None }
     }
 
-    fn shard(shard: Shard, after: Option<u64>) -> Frame {
+    fn shard(shard: &Shard, after: Option<u64>) -> Result<Frame> {
         let item = |(bucket, name, link): (u64, String, Link)| {
             let link = Link { name: Some(name), ..link };
             Item { bucket, link, block: None }
         };
-        Frame { items: shard.into_entries().map(item).collect(), after }
+        Ok(Frame { items: shard.entries()?.into_iter().map(item).collect(), after })
     }
 }
 

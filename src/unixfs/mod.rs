@@ -28,5 +28,5 @@ pub use modify::{FileEdit, retouch};
 pub use path::{MAX_PATH_BYTES, MAX_PATH_NAMES, Path};
 pub(crate) use reader::one;
 pub use reader::{BlockSource, FileReader};
-pub use resolve::{Place, locate, resolve};
+pub use resolve::{Place, locate, look_up, resolve};
 pub use sink::BlockSink;

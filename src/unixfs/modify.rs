@@ -68,13 +68,13 @@ impl<S: BlockSource> FileEdit<S> {
     ) -> Result<Self> {
         let (mut child, mut metadata) = (None, Metadata::default());
         if let Some(cid) = root {
-            let block = one(source.blocks(&[cid]).await?, &cid)?;
+            let block = one(source.blocks(std::slice::from_ref(&cid)).await?, &cid)?;
             let own = block.bytes().len() as u64;
             let (size, tsize) = match Codec::of(&cid)? {
                 Codec::Raw => (own, own),
                 Codec::DagPb => {
                     let node = FileNode::decode(&block)?;
-                    (node.size, node.children.iter().fold(own, |sum, child| sum.saturating_add(child.tsize)))
+                    (node.size, node.children()?.iter().fold(own, |sum, child| sum.saturating_add(child.tsize)))
                 }
                 Codec::DagCbor | Codec::DagJson => {
                     return Err(Error::Unsupported(format!("{cid} is no file but a value of linked data")));
@@ -83,7 +83,7 @@ impl<S: BlockSource> FileEdit<S> {
             child = Some(Child { cid, size, tsize });
             metadata = inspect(&block)?.metadata;
         }
-        let size = child.map_or(0, |child| child.size);
+        let size = child.clone().map_or(0, |child| child.size);
         let mut edit = FileEdit {
             source,
             hasher,
@@ -124,7 +124,7 @@ impl<S: BlockSource> FileEdit<S> {
 
     /// Ends the file here, or with what is behind this place. The root is among the last blocks.
     pub async fn finish(mut self, keep_rest: bool, metadata: Metadata, sink: &mut dyn BlockSink) -> Result<Built> {
-        match self.root {
+        match self.root.clone() {
             Some(root) if keep_rest && self.at < self.size => self.keep_after(root, sink).await?,
             _ => self.cut(sink).await?,
         }
@@ -140,11 +140,11 @@ impl<S: BlockSource> FileEdit<S> {
 
     /// Has the builder go on where the file is cut.
     async fn keep_before(&mut self, sink: &mut dyn BlockSink) -> Result<()> {
-        let (Some(root), end) = (self.root, self.at) else { return Ok(()) };
+        let (Some(root), end) = (self.root.clone(), self.at) else { return Ok(()) };
         if end == 0 {
             return Ok(());
         }
-        let (mut child, mut start, mut levels) = (root, 0, Vec::new());
+        let (mut child, mut start, mut levels) = (root.clone(), 0, Vec::new());
         loop {
             // A last leaf that is not full takes more.
             let whole = start + child.size == end && (end < self.size || child.size >= self.capacity());
@@ -194,7 +194,7 @@ impl<S: BlockSource> FileEdit<S> {
         let from = self.at;
         // Subtrees to be linked, the next one last, each with the height that it has in the layout.
         let mut rest = Vec::new();
-        let mut cut = Some((root, 0, self.layout.height(root.size)));
+        let mut cut = Some((root.clone(), 0, self.layout.height(root.size)));
         while let Some((child, start, height)) = cut.take() {
             match self.open_node(&child, sink).await? {
                 Opened::Leaf(_, bytes) => self.push(bytes.slice((from - start) as usize..), sink).await?,
@@ -219,7 +219,7 @@ impl<S: BlockSource> FileEdit<S> {
             let fits = child.size == capacity || rest.is_empty() && child.size <= capacity;
             if is_raw(&child) {
                 self.graft(child, 0, sink).await?;
-            } else if !(fits && self.graft(child, height, sink).await?) {
+            } else if !(fits && self.graft(child.clone(), height, sink).await?) {
                 match self.open_node(&child, sink).await? {
                     Opened::Leaf(..) => _ = self.graft(child, 0, sink).await?,
                     Opened::Node(children) => {
@@ -237,10 +237,11 @@ impl<S: BlockSource> FileEdit<S> {
 
     /// Reads a node. Bytes that it has beside its children become a leaf before these.
     async fn open_node(&mut self, child: &Child, sink: &mut dyn BlockSink) -> Result<Opened> {
-        let block = one(self.source.blocks(&[child.cid]).await?, &child.cid)?;
+        let block = one(self.source.blocks(std::slice::from_ref(&child.cid)).await?, &child.cid)?;
         let (size, opened) = match Codec::of(&child.cid)? {
             Codec::DagPb => {
-                let FileNode { size, data, mut children } = FileNode::decode(&block)?;
+                let node = FileNode::decode(&block)?;
+                let (size, data, mut children) = (node.size, node.data.clone(), node.children()?);
                 // What holds nothing is left out.
                 children.retain(|child| child.size > 0);
                 match (children.is_empty(), data.is_empty()) {
@@ -250,7 +251,7 @@ impl<S: BlockSource> FileEdit<S> {
                         let leaves = FileBuilder::leaves(self.hasher.as_ref(), self.layout, vec![data]).await?;
                         for leaf in leaves {
                             let tsize = leaf.block.bytes().len() as u64;
-                            children.insert(0, Child { cid: *leaf.block.cid(), size: leaf.size, tsize });
+                            children.insert(0, Child { cid: leaf.block.cid().clone(), size: leaf.size, tsize });
                             sink.put(vec![leaf.block]).await?;
                         }
                         (size, Opened::Node(children))

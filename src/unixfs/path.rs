@@ -126,7 +126,7 @@ impl From<Cid> for Path {
 
 impl From<&Cid> for Path {
     fn from(cid: &Cid) -> Path {
-        Path::from(*cid)
+        Path::from(cid.clone())
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     block::{Block, Cid, Codec},
-    dag::pb::{Link, Node},
+    dag::pb::{Link, Outline},
     error::{Error, Result},
 };
 
@@ -90,7 +90,7 @@ struct Part {
 impl<S: BlockSource + Clone + 'static> FileReader<S> {
     /// Starts at `offset`, for `length` bytes or to the end; reads the root.
     pub async fn open(source: S, root: Cid, offset: u64, length: Option<u64>) -> Result<Self> {
-        let block = one(source.blocks(&[root]).await?, &root)?;
+        let block = one(source.blocks(std::slice::from_ref(&root)).await?, &root)?;
         let (size, node) = match Codec::of(&root)? {
             Codec::Raw => (block.bytes().len() as u64, None),
             Codec::DagPb => FileNode::decode(&block).map(|node| (node.size, Some(node)))?,
@@ -102,7 +102,7 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
         };
         let start = offset.min(size);
         let end = length.map_or(size, |length| start.saturating_add(length).min(size));
-        let parts = vec![Part { cid: root, span: 0..size, depth: 0, block: Some(block), node, asked: None }];
+        let parts = vec![Part { cid: root.clone(), span: 0..size, depth: 0, block: Some(block), node, asked: None }];
         Ok(FileReader {
             source,
             root,
@@ -180,7 +180,7 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
             let cids: Vec<Cid> = next
                 .map(|part| {
                     part.asked = Some(batch);
-                    part.cid
+                    part.cid.clone()
                 })
                 .collect();
             if cids.is_empty() {
@@ -203,7 +203,7 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
                 self.corrupt =
                     Some(error).filter(|error| matches!(error, Error::Corrupt { .. })).or(self.corrupt.take());
                 asked.truncate(1);
-                let cids: Vec<Cid> = asked.iter().map(|part| part.cid).collect();
+                let cids: Vec<Cid> = asked.iter().map(|part| part.cid.clone()).collect();
                 let alone = self.source.blocks(&cids).await;
                 alone.map_err(|error| reason(error, &self.corrupt))?
             }
@@ -228,18 +228,16 @@ impl<S: BlockSource + Clone + 'static> FileReader<S> {
         if part.depth == MAX_DEPTH {
             return Err(malformed(&part.cid, &format!("the DAG is deeper than {MAX_DEPTH}")));
         }
-        let mut start = part.span.start + node.data.len() as u64;
+        let from = part.span.start;
+        let wanted = self.range.start.saturating_sub(from)..self.range.end.saturating_sub(from);
         let first = self.parts.len();
-        for Child { cid, size, .. } in node.children {
-            let span = start..start + size;
-            start = span.end;
-            if span.end > self.range.start && span.start < self.range.end && !span.is_empty() {
-                self.parts.push(Part { cid, span, depth: part.depth + 1, block: None, node: None, asked: None });
-            }
+        for (start, Child { cid, size, .. }) in node.within(&wanted)? {
+            let span = from + start..from + start + size;
+            self.parts.push(Part { cid, span, depth: part.depth + 1, block: None, node: None, asked: None });
         }
         if let Some(children) = self.parts.get_mut(first..) {
             let expected: Vec<(Cid, Range<u64>)> =
-                children.iter().map(|child| (child.cid, child.span.clone())).collect();
+                children.iter().map(|child| (child.cid.clone(), child.span.clone())).collect();
             self.source.expect(&expected);
             children.reverse();
         }
@@ -263,23 +261,25 @@ pub(super) fn malformed(cid: &Cid, detail: &str) -> Error {
 }
 
 pub fn one(blocks: Vec<Block>, cid: &Cid) -> Result<Block> {
-    blocks.into_iter().next().ok_or_else(|| Error::corrupt(*cid, "the source gave no block"))
+    blocks.into_iter().next().ok_or_else(|| Error::corrupt(cid.clone(), "the source gave no block"))
 }
 
-/// A file's node, its sizes proven to fit together.
+/// A file's node, its sizes proven to fit together. Its links are read when they are wanted: a range needs few of them.
 pub(super) struct FileNode {
+    cid: Cid,
     pub size: u64,
     /// The bytes that it holds itself, before those of its children.
     pub data: Bytes,
-    pub children: Vec<Child>,
+    node: Outline,
+    sizes: Vec<u64>,
 }
 
 impl FileNode {
     pub fn decode(block: &Block) -> Result<FileNode> {
         let refused = |detail: &str| malformed(block.cid(), detail);
-        let node = Node::decode(block.bytes()).map_err(|wrong| refused(wrong.0))?;
-        let message = node.data.ok_or_else(|| refused("a dag-pb node without UnixFS data"))?;
-        let data = Data::decode(&message).map_err(|wrong| refused(wrong.0))?;
+        let node = Outline::decode(block.bytes()).map_err(|wrong| refused(wrong.0))?;
+        let message = node.data.as_ref().ok_or_else(|| refused("a dag-pb node without UnixFS data"))?;
+        let data = Data::decode(message).map_err(|wrong| refused(wrong.0))?;
         match data.kind {
             Kind::File | Kind::Raw => {}
             Kind::Directory | Kind::HamtShard => {
@@ -288,7 +288,7 @@ impl FileNode {
             Kind::Symlink => return Err(Error::Unsupported(format!("{} is a symbolic link", block.cid()))),
             Kind::Metadata => return Err(Error::Unsupported(format!("{} is metadata", block.cid()))),
         }
-        if data.block_sizes.len() != node.links.len() {
+        if data.block_sizes.len() != node.len() {
             return Err(refused("a file's node has not one size for each link"));
         }
         let bytes = data.data.unwrap_or_default();
@@ -300,9 +300,31 @@ impl FileNode {
         if data.file_size.is_some_and(|stated| stated != size) {
             return Err(refused("the sizes in a file's node do not add up"));
         }
+        Ok(FileNode { cid: block.cid().clone(), size, data: bytes, node, sizes: data.block_sizes })
+    }
+
+    /// Those children that have some of these bytes, counted from the first of the node's own, and where each begins.
+    pub fn within(&self, wanted: &Range<u64>) -> Result<Vec<(u64, Child)>> {
+        let mut end = self.data.len() as u64;
+        let mut found = Vec::new();
+        for (at, &size) in self.sizes.iter().enumerate() {
+            let start = end;
+            end += size;
+            if end > wanted.start && start < wanted.end && size > 0 {
+                found.push((start, self.child(at, size)?));
+            }
+        }
+        Ok(found)
+    }
+
+    /// All children.
+    pub fn children(&self) -> Result<Vec<Child>> {
+        self.sizes.iter().enumerate().map(|(at, size)| self.child(at, *size)).collect()
+    }
+
+    fn child(&self, at: usize, size: u64) -> Result<Child> {
+        let Link { cid, tsize, .. } = self.node.link(at).map_err(|wrong| malformed(&self.cid, wrong.0))?;
         // How large the DAGs below are is their maker's word, and nothing is decided by it.
-        let child = |(link, size): (Link, u64)| Child { cid: link.cid, size, tsize: link.tsize.unwrap_or(size) };
-        let children = node.links.into_iter().zip(data.block_sizes).map(child).collect();
-        Ok(FileNode { size, data: bytes, children })
+        Ok(Child { cid, size, tsize: tsize.unwrap_or(size) })
     }
 }

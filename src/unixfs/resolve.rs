@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     block::{Cid, Codec},
-    dag::{self, Value},
+    dag::{self, Value, pb::Link},
     error::{Error, Result},
 };
 
@@ -40,7 +40,11 @@ pub async fn resolve(source: &dyn BlockSource, path: &Path) -> Result<Cid> {
     if within.is_empty() {
         return Ok(cid);
     }
-    Err(Error::Unsupported(format!("{path} is no file or directory but a part of a value; get it as a value")))
+    Err(part_of_a_value(path))
+}
+
+fn part_of_a_value(path: &Path) -> Error {
+    Error::Unsupported(format!("{path} is no file or directory but a part of a value; get it as a value"))
 }
 
 /// What a path leads to, also a part of a value.
@@ -51,15 +55,32 @@ pub async fn resolve(source: &dyn BlockSource, path: &Path) -> Result<Cid> {
 /// Symbolic links are followed, also at the end; one that leads out of the path's CID is [`Error::Denied`]. What is missing
 /// is [`Error::NotFound`], and proven to be so by the directory or the value.
 pub async fn locate(source: &dyn BlockSource, path: &Path) -> Result<Place> {
-    let nothing = || Error::NotFound(path.clone());
-    let mut way = vec![Place::from(*path.cid())];
-    let mut rest: VecDeque<String> = path.names().iter().cloned().collect();
-    if rest.is_empty() {
-        return way.pop().ok_or_else(nothing);
+    match path.names() {
+        [] => Ok(path.cid().clone().into()),
+        names => walk(source, path, names).await.map(|(place, _)| place),
     }
+}
+
+/// The link that a path ends with; a symbolic link at its end is not followed. None if the path has no names.
+pub async fn look_up(source: &dyn BlockSource, path: &Path) -> Result<Option<Link>> {
+    let Some((name, above)) = path.names().split_last() else { return Ok(None) };
+    let nothing = || Error::NotFound(path.clone());
+    let (place, node) = walk(source, path, above).await?;
+    let found = match node.filter(|_| place.within.is_empty()) {
+        Some(node) => node.find(source, &place.cid, std::slice::from_ref(name)).await?,
+        None => return Err(part_of_a_value(path)),
+    };
+    found.map(Some).ok_or_else(nothing)
+}
+
+/// Where these names lead, and the node there, unless that is a value.
+async fn walk(source: &dyn BlockSource, path: &Path, names: &[String]) -> Result<(Place, Option<Entry>)> {
+    let nothing = || Error::NotFound(path.clone());
+    let mut way = vec![Place::from(path.cid().clone())];
+    let mut rest: VecDeque<String> = names.iter().cloned().collect();
     let mut symlinks = 0;
     while let Some(here) = way.last() {
-        let cid = here.cid;
+        let cid = here.cid.clone();
         let names: Vec<String> = here.within.iter().chain(&rest).cloned().collect();
         hint(source, &cid, &cid, &names);
         let node = match Codec::of(&cid)? {
@@ -75,7 +96,7 @@ pub async fn locate(source: &dyn BlockSource, path: &Path) -> Result<Place> {
                 }
                 follow(path, &target, &mut rest)?;
             }
-            (_, None) => return Ok(here.clone()),
+            (node, None) => return Ok((here.clone(), node)),
             (Some(Entry::File), _) => return Err(nothing()),
             (_, Some("..")) => {
                 way.pop();
@@ -87,7 +108,7 @@ pub async fn locate(source: &dyn BlockSource, path: &Path) -> Result<Place> {
                 rest.pop_front();
             }
             (None, _) => {
-                let block = one(source.blocks(&[cid]).await?, &cid)?;
+                let block = one(source.blocks(std::slice::from_ref(&cid)).await?, &cid)?;
                 descend(&dag::value(&block)?, &mut way, &mut rest).ok_or_else(nothing)?;
             }
         }
@@ -102,7 +123,7 @@ fn descend(whole: &Value, way: &mut Vec<Place>, rest: &mut VecDeque<String>) -> 
     while let Some(name) = rest.pop_front_if(|name| *name != "..") {
         value = value.get(&name)?;
         if let Value::Link(cid) = value {
-            way.push((**cid).into());
+            way.push(cid.clone().into());
             break;
         }
         here.within.push(name);

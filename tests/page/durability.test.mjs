@@ -177,7 +177,7 @@ test("the browser's own quota is a typed error, and loses nothing", async () => 
 test('a flipped bit is reported, set aside, never returned, and healed by storing again', async () => {
   const page = await harness.page();
   const result = await page.evaluate(async () => {
-    const storage = await kit.openStorage({ name: 'damage' });
+    const storage = await kit.openStorage({ name: 'damage', tier: 'indexeddb' });
     const large = await storage.store(noise(2_500_000, 1));
     const small = await storage.store(noise(1000, 2));
     const other = await storage.store(noise(1000, 3));
@@ -200,7 +200,7 @@ test('a flipped bit is reported, set aside, never returned, and healed by storin
       await answer(blocks('readwrite').put({ ...record, value }));
     }
     database.close();
-    const again = await kit.openStorage({ name: 'damage' });
+    const again = await kit.openStorage({ name: 'damage', tier: 'indexeddb' });
     const errors = [await thrown(again.retrieve(large.cid)), await thrown(again.retrieve(small.cid))];
     const held = await again.exists(small.cid);
     const whole = (await again.retrieve(other.cid)).length;
@@ -251,7 +251,7 @@ test('an import whose source stalls holds nobody up', async () => {
 test('a large import does not use up the memory that the browser has for Blobs', async () => {
   const page = await harness.page();
   const result = await page.evaluate(async () => {
-    const storage = await kit.openStorage({ name: 'blobs', durability: 'relaxed' });
+    const storage = await kit.openStorage({ name: 'blobs', durability: 'relaxed', tier: 'indexeddb' });
     const MIB = 1 << 20;
     const piece = noise(8 * MIB, 1);
     const stamp = (number) => {
@@ -285,7 +285,7 @@ test('blocks are stored as arrays where the browser takes no Blobs', async () =>
       throw new DOMException('Failed to write blobs', 'DataError');
     };
     try {
-      const storage = await kit.openStorage({ name: 'no-blobs' });
+      const storage = await kit.openStorage({ name: 'no-blobs', tier: 'indexeddb' });
       const data = noise(5_000_000, 3);
       const { cid } = await storage.store(data);
       const same = indexedDB.cmp(await storage.retrieve(cid), data) === 0;
@@ -302,7 +302,7 @@ test('blocks are stored as arrays where the browser takes no Blobs', async () =>
 test('what another tab drops is not read any more', async () => {
   const page = await harness.page();
   const result = await page.evaluate(async () => {
-    const [one, other] = [await kit.openStorage({ name: 'dropped' }), await kit.openStorage({ name: 'dropped' })];
+    const [one, other] = [await kit.openStorage({ name: 'dropped', tier: 'indexeddb' }), await kit.openStorage({ name: 'dropped', tier: 'indexeddb' })];
     await one.configureCache({ memoryBytes: 0 });
     const { cid } = await one.store(noise(3_000_000, 4));
     const length = (await one.retrieve(cid)).length;

@@ -40,8 +40,9 @@ export async function serve(texts = {}) {
 }
 
 /** Chromium with a profile on disk, which outlives it. */
-export async function launch(profile) {
+export async function launch(profile, options = {}) {
   return chromium.launchPersistentContext(profile, {
+    ...options,
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: FLAGS,
   });
@@ -52,10 +53,15 @@ export async function freshProfile() {
   return { path, remove: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) };
 }
 
+/** Where stores are that do not say so themselves. Some suites run once for each. */
+export const TIER = process.env.TIER ?? 'opfs';
+
 const PAGE = `<!doctype html><meta charset="utf-8"><title>test</title><input type="file" id="file">
 <script type="module">
   import * as kit from '/npm/index.js';
-  window.kit = kit;
+  const tier = '${TIER === 'opfs' ? 'auto' : TIER}';
+  const openStorage = (options) => kit.openStorage({ tier, ...options });
+  window.kit = { ...kit, openStorage };
   window.rule = (size, from = 0) => Uint8Array.from({ length: size }, (_, i) => ((i + from) * 31 + 7) % 256);
   window.noise = (size, seed) => {
     let state = seed >>> 0 || 1;

@@ -13,7 +13,7 @@ afterEach(() => harness?.close());
 test('the status tells of the room, and the browser can be asked to keep the store', async () => {
   const page = await harness.page();
   const said = await page.evaluate(async () => {
-    const storage = await kit.openStorage();
+    const storage = await kit.openStorage({ tier: 'indexeddb' });
     const before = await storage.backendStatus();
     await storage.store(noise(2_000_000, 1));
     const after = await storage.backendStatus();
@@ -37,7 +37,7 @@ test('a worker is told of the room, and cannot ask', async () => {
       new Promise((resolve, reject) => {
         const source = `
           import { openStorage } from '${location.origin}/npm/index.js';
-          const storage = await openStorage();
+          const storage = await openStorage({ tier: 'indexeddb' });
           const { quota, quotaUsed, persisted } = await storage.backendStatus();
           postMessage([quota > quotaUsed, persisted, await storage.persist()]);`;
         const worker = new Worker(URL.createObjectURL(new Blob([source], { type: 'text/javascript' })), { type: 'module' });
@@ -51,7 +51,7 @@ test('a worker is told of the room, and cannot ask', async () => {
 /** Stores files, pinned, until there is no room for the smallest any more. Gives what was acknowledged, and the errors. */
 const fill = (page) =>
   page.evaluate(async () => {
-    window.storage = await kit.openStorage();
+    window.storage = await kit.openStorage({ tier: 'indexeddb' });
     const stored = [];
     const errors = [];
     for (const size of [400_000, 2_000]) {
@@ -117,7 +117,7 @@ test('a full browser takes deletions, and then writes again', async () => {
   await storesAgain(page, 400_000);
   await page.evaluate(() => storage.close());
   page = await harness.page();
-  await page.evaluate(async () => (window.storage = await kit.openStorage()));
+  await page.evaluate(async () => (window.storage = await kit.openStorage({ tier: 'indexeddb' })));
   const kept = [...stored, { cid: undefined, size: 400_000, seed: 7 }];
   kept.at(-1).cid = await page.evaluate(async () => (await storage.store(noise(400_000, 7))).cid);
   assert.deepEqual(await holds(page, kept), all(kept));
@@ -141,7 +141,7 @@ test('a full browser makes room by evicting what is not pinned', async () => {
   const page = await harness.page();
   await harness.quota(page, 16_000_000);
   const kept = await page.evaluate(async () => {
-    window.storage = await kit.openStorage();
+    window.storage = await kit.openStorage({ tier: 'indexeddb' });
     window.evicted = [];
     storage.onEvicted((one) => evicted.push(one));
     const kept = (await storage.store(noise(2_000_000, 1), { pin: true })).cid;
@@ -176,7 +176,7 @@ test('a large file that does not fit leaves nothing, and the next one that does 
   const page = await harness.page();
   await harness.quota(page, 24_000_000);
   const result = await page.evaluate(async () => {
-    window.storage = await kit.openStorage();
+    window.storage = await kit.openStorage({ tier: 'indexeddb' });
     const kept = await storage.store(noise(5_000_000, 1), { pin: true });
     const before = await storage.backendStatus();
     const error = await thrown(storage.store(new Blob([noise(60_000_000, 2)])));
@@ -194,7 +194,7 @@ test('a log that cannot be written anew for want of room is only longer', async 
   const page = await harness.page();
   await harness.quota(page, 3_000_000);
   await page.evaluate(async () => {
-    window.storage = await kit.openStorage();
+    window.storage = await kit.openStorage({ tier: 'indexeddb' });
     await storage.store('a file', { pin: true });
     for (let n = 0; n < 600; n += 1) await storage.flush();
   });
@@ -203,10 +203,10 @@ test('a log that cannot be written anew for want of room is only longer', async 
     const stored = async (n) => (await thrown(storage.store(noise(100_000, n), { pin: true }))) === undefined;
     let files = 1;
     while (files < 40 && (await stored(files))) files += 1; // the browser remembers for a while how much room there was
-    const other = await kit.openStorage();
+    const other = await kit.openStorage({ tier: 'indexeddb' });
     const listed = (await other.listFiles()).files.length;
     const { name, needed, limit } = await thrown(other.store('another'));
-    const third = await kit.openStorage();
+    const third = await kit.openStorage({ tier: 'indexeddb' });
     const after = (await third.listFiles()).files.length;
     return { missing: [files - listed, files - after], name, needed, limit };
   });

@@ -53,7 +53,7 @@ test('the package says so when its database is newer than itself', async () => {
   const error = await page.evaluate(async (module) => {
     const { openDatabase, STEPS } = await import(module);
     (await openDatabase('newer', [...STEPS, () => {}])).close();
-    return thrown(kit.openStorage({ name: 'newer' }));
+    return thrown(kit.openStorage({ name: 'newer', tier: 'indexeddb' }));
   }, module);
   assert.equal(error.name, 'UnsupportedError');
   assert.match(error.message, /newer version/);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { open, ROOT } from './harness.mjs';
+import { open, ROOT, TIER } from './harness.mjs';
 
 let harness;
 let page;
@@ -145,7 +145,7 @@ test('roots are listed, pinned, unpinned and deleted', async () => {
   assert.equal(result.status.blocks, 24);
   assert.equal(result.status.pinned, 1);
   assert.equal(result.status.localOnly, 'no-remotes');
-  assert.deepEqual([result.status.backends[0].kind, result.status.backends[0].state], ['indexeddb', 'available']);
+  assert.deepEqual([result.status.backends[0].kind, result.status.backends[0].state], [TIER, 'available']);
   assert.equal(result.elsewhere.name, 'InvalidCidError');
   assert.equal(result.closed.name, 'CancelledError');
 });
@@ -364,7 +364,7 @@ async function withReaders(use) {
     const unhandled = [];
     const note = ({ reason }) => unhandled.push(String(reason));
     addEventListener('unhandledrejection', note);
-    const storage = await kit.openStorage({ name: 'readers' });
+    const storage = await kit.openStorage({ name: 'readers', tier: 'indexeddb' });
     try {
       await storage.configureCache({ memoryBytes: 0 });
       const { cid } = await storage.store(new Uint8Array(20_000_000).map((_, at) => at >> 20));

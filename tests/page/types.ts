@@ -21,6 +21,7 @@ import {
   type Value,
   type VerifyReport,
 } from 'ipfs-kit-storage';
+import { contentType, respond } from 'ipfs-kit-storage/gateway';
 
 declare const folder: FileSystemDirectoryHandle;
 declare const picker: HTMLInputElement;
@@ -71,7 +72,7 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   const names: Named[] = (await storage.listNames({ prefix: named.name, limit: 5 })).names;
   await storage.files.write('/a', stream, { create: true, mtime: new Date(), signal: AbortSignal.timeout(1000) });
   const stat: FileStat = await storage.files.stat('/a');
-  for await (const { name, kind, size } of storage.files.list()) console.log(name, kind === 'file', (size ?? 0) + stat.size);
+  for await (const { filename, kind, size } of storage.files.list()) console.log(filename, kind === 'file', (size ?? 0) + stat.size);
   const old: string | undefined = (await storage.files.history()).at(-1)?.cid;
   const listed = await storage.listPins({ limit: 5 });
   await storage.configureCache({ policy: 'arc' });
@@ -110,6 +111,10 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   await storage.storeTree([{ content: 'x' }]);
   // @ts-expect-error a file is `content`
   await storage.storeTree([{ path: 'x', data: 'x' }]);
+  const response: Response = await respond(new Request('/ipfs/x'), getStorage(), { offline: true, scripts: 'isolated' });
+  const types: [string, string | undefined] = [contentType('a.txt', bytes), contentType('a.txt')];
+  // @ts-expect-error no such policy for scripts
+  await respond(new Request('/ipfs/x'), storage, { scripts: 'some' });
   // @ts-expect-error no such version
   storage.exportCar('x', { version: 3 });
   // @ts-expect-error a number is no data
@@ -128,5 +133,5 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   await storage.putValue(1, { codec: 'raw' });
   // @ts-expect-error no such kind
   await storage.pin('x', { kind: 'all' });
-  return { archive, tree, pin, listed, many, bytes, block, streamed, files, next, reason, room, kept, held, value, urls };
+  return { archive, tree, pin, listed, many, bytes, block, streamed, files, next, reason, room, kept, held, value, urls, response, types };
 }

@@ -40,7 +40,7 @@ after(() => {
 
 test('a check tells how far it is, and what is wrong', async () => {
   const result = await page.evaluate(async () => {
-    const storage = await kit.openStorage({ name: 'verify' });
+    const storage = await kit.openStorage({ name: 'verify', tier: 'indexeddb' });
     const { cid } = await storage.store(noise(12_000_000, 1));
     await storage.store('small', { pin: true });
     const steps = [];
@@ -50,7 +50,7 @@ test('a check tells how far it is, and what is wrong', async () => {
     const wrong = await Promise.all([thrown(storage.verify({ sample: 2 })), thrown(storage.verify({ simple: 1 }))]);
     storage.close();
     await damage('verify', 1);
-    const again = await kit.openStorage({ name: 'verify' });
+    const again = await kit.openStorage({ name: 'verify', tier: 'indexeddb' });
     const damaged = await again.verify();
     const { quarantined } = await again.backendStatus();
     await again.store(noise(12_000_000, 1));
@@ -79,11 +79,11 @@ test('what is corrupt comes back from a gateway, unless the gateway lies', async
   const run = () =>
     page.evaluate(
       async ({ url, cid }) => {
-        const storage = await kit.openStorage({ name: 'repair', remotes: [url] });
+        const storage = await kit.openStorage({ name: 'repair', remotes: [url], tier: 'indexeddb' });
         await storage.pin(cid);
         storage.close();
         await damage('repair', 3);
-        const again = await kit.openStorage({ name: 'repair', remotes: [url] });
+        const again = await kit.openStorage({ name: 'repair', remotes: [url], tier: 'indexeddb' });
         const report = await again.verify({ repair: true });
         const bytes = await again.retrieve(cid, { offline: true }).catch((error) => error.code);
         again.close();

@@ -1,13 +1,16 @@
 //! `./x dist`: everything that is shipped, from source into dist/.
 
-use crate::process::{cargo, command, run};
+use crate::process::{cargo, command, run, run_beside};
 use crate::tools;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use wac_graph::{CompositionGraph, EncodeOptions, plug, types::Package};
 use wit_component::ComponentEncoder;
 
+/// The profile of the module for browsers.
+const BROWSER: &str = "release-browser";
 const NPM_FILES: &str = "src/bindings/browser/npm";
 
 type Part = fn(&Path) -> Result<()>;
@@ -29,11 +32,13 @@ const PARTS: &[(&str, Part)] = &[
         Ok(fs::remove_file(bridged)?)
     }),
     ("npm", |dist| npm_package(&dist.join("npm"))),
+    ("www", |dist| run(command(tools::node()?).arg("xtask/src/www.mjs").arg(dist))),
 ];
 
 const BRIDGE: &str = "gateway-bridge.wasm";
 
-/// Makes the parts that are asked for, all of them if none is.
+/// Makes the parts that are asked for, all of them if none is. Most of the time one processor is at work, on one crate; so the
+/// module for browsers, which shares nothing with the others, is compiled beside them.
 pub fn build(asked: &[String]) -> Result<()> {
     let dist = Path::new("dist");
     if let Some(other) = asked.iter().find(|asked| !PARTS.iter().any(|(name, _)| name == asked)) {
@@ -44,26 +49,34 @@ pub fn build(asked: &[String]) -> Result<()> {
         fs::remove_dir_all(dist).context("cannot empty dist/")?;
     }
     fs::create_dir_all(dist).context("cannot make dist/")?;
-    for (name, make) in PARTS {
-        if asked.is_empty() || asked.iter().any(|asked| asked == name) {
-            make(dist)?;
-        }
+    let asked_for = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
+    let make = || PARTS.iter().filter(|(name, _)| asked_for(name)).try_for_each(|(_, make)| make(dist));
+    if asked.is_empty() {
+        tools::std_source()?;
+        run_beside(&mut browser_build(), make)?;
+    } else {
+        make()?;
     }
     println!();
     run(command(tools::node()?).arg("xtask/src/sizes.mjs").arg(dist))
 }
 
-/// The crate with one feature, as a core module.
-fn module(feature: &str, profile: &str) -> Result<PathBuf> {
+/// Compiles the crate with one feature, as a core module; [`module`] says where it is then.
+fn module_build(profile: &str, feature: &str) -> Command {
     let mut build = cargo("build --target-dir target --target wasm32-unknown-unknown --lib");
-    run(build.args(["--profile", profile, "--features", feature]))?;
-    Ok(Path::new("target/wasm32-unknown-unknown").join(profile).join("ipfs_kit_storage.wasm"))
+    build.args(["--profile", profile, "--features", feature]);
+    build
+}
+
+fn module(profile: &str) -> PathBuf {
+    Path::new("target/wasm32-unknown-unknown").join(profile).join("ipfs_kit_storage.wasm")
 }
 
 /// The crate with one feature, as a component that imports what its world says.
 fn component(feature: &str, to: &Path) -> Result<()> {
     let optimized = to.with_extension("core");
-    optimize("-O3", &module(feature, "release")?, &optimized)?;
+    run(&mut module_build("release", feature))?;
+    optimize("-O3", &module("release"), &optimized)?;
     let module = fs::read(&optimized)?;
     fs::remove_file(&optimized)?;
     let component = ComponentEncoder::default()
@@ -89,14 +102,40 @@ fn compose(socket: &Path, bridge: &Path, to: &Path) -> Result<()> {
     fs::write(to, composed).with_context(|| format!("cannot write {}", to.display()))
 }
 
+/// Weight counts most in browsers. There the standard library is compiled anew, for size, and a panic ends the engine at
+/// once: what it says is seen by nobody there. These are options of unstable Rust, which a stable compiler takes when it
+/// is told to.
+fn browser_build() -> Command {
+    let mut build = module_build(BROWSER, "browser");
+    let rustflags = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=shallow";
+    build
+        .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size", "--config"])
+        .arg(format!("target.wasm32-unknown-unknown.rustflags={:?}", rustflags.split(' ').collect::<Vec<_>>()))
+        .env("RUSTC_BOOTSTRAP", "1");
+    build
+}
+
 /// The crate for browsers: wasm-bindgen's module and glue, and the package's hand-written files.
 fn npm_package(to: &Path) -> Result<()> {
-    let module = module("browser", "release-browser")?;
+    tools::std_source()?;
+    run(&mut browser_build())?;
     let mut bindgen = command(tools::wasm_bindgen()?);
-    run(bindgen.args(["--target", "web", "--out-dir"]).arg(to).arg(module))?;
+    run(bindgen.args(["--target", "web", "--out-dir"]).arg(to).arg(module(BROWSER)))?;
     let bound = to.join("ipfs_kit_storage_bg.wasm");
     optimize("-Oz", &bound, &bound)?;
-    copy_all(Path::new(NPM_FILES), to)
+    copy_all(Path::new(NPM_FILES), to)?;
+    for file in ["LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"] {
+        fs::copy(file, to.join(file)).with_context(|| format!("cannot copy {file}"))?;
+    }
+    minify(to)
+}
+
+/// Makes all scripts below a folder small, each in its place. Functions lose their names: what keeps these is never shaken off.
+fn minify(folder: &Path) -> Result<()> {
+    let mut esbuild = command(tools::esbuild()?);
+    esbuild.args(["--minify", "--log-level=warning", "--allow-overwrite"]);
+    esbuild.arg(format!("--outdir={0}", folder.display())).arg(format!("--outbase={0}", folder.display()));
+    run(esbuild.arg(folder.join("**/*.js")))
 }
 
 /// The compiler has inlined what pays. Done once more, and with common subexpressions in locals, it compresses worse.

@@ -16,8 +16,10 @@ Usage: ./x COMMAND
   setup         install what building and testing need (all commands do, as needed)
   dist [PART]   build the components and the npm package into dist/, or one part of them
   demo [FILE]   show what was built at work, on FILE
+  serve [PORT]  serve the web app on this machine
   test          run every check and every test
   bench         measure
+  docs          make the npm package's API documentation, in dist/docs
   help          print this";
 
 fn main() -> ExitCode {
@@ -39,7 +41,9 @@ fn run(command: &str, args: Vec<OsString>) -> Result<ExitCode> {
         "setup" => tools::setup()?,
         "dist" => dist::build(&args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>())?,
         "demo" => scripts::demo(&args)?,
+        "serve" => scripts::serve(&args)?,
         "bench" => scripts::bench(&args)?,
+        "docs" => scripts::docs()?,
         "test" => return test::run_all(),
         "" | "help" | "-h" | "--help" => println!("{HELP}"),
         unknown => anyhow::bail!("no command `{unknown}`\n\n{HELP}"),

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
 
 /// A command with nothing to read from.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
@@ -41,6 +42,27 @@ pub fn run_reading(command: &mut Command, mut each_line: impl FnMut(&str)) -> Re
     check(command, child.wait()?)
 }
 
+/// Runs a command beside other work, both to the end; an error unless both succeed. What the command writes comes after what
+/// the work writes.
+pub fn run_beside(command: &mut Command, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("$ {} &", line(command));
+    let (worked, output) = thread::scope(|scope| {
+        let beside = scope.spawn(|| command.output());
+        (work(), beside.join().expect("a command's failure is no panic"))
+    });
+    println!();
+    show(command);
+    let checked = output.with_context(|| cannot_start(command)).and_then(|output| {
+        stdout().write_all(&output.stdout)?;
+        stdout().write_all(&output.stderr)?;
+        check(command, output.status)
+    });
+    match (worked, checked) {
+        (Err(error), Err(other)) => bail!("{error:#}; and {other:#}"),
+        (worked, checked) => worked.and(checked),
+    }
+}
+
 /// What it writes to its standard output, if it succeeds.
 pub fn answer(program: impl AsRef<OsStr>, args: &[&str]) -> Option<String> {
     let output = command(program).args(args).output().ok()?;
@@ -74,4 +96,23 @@ fn check(command: &Command, status: ExitStatus) -> Result<()> {
         bail!("`{}` failed ({status})", line(command));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_beside_fails_as_what_it_is_beside() {
+        let run = |program: &str, worked: Result<()>| {
+            run_beside(&mut command(program), || worked).map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(run("true", Ok(())), Ok(()));
+        assert_eq!(run("true", Err(anyhow::anyhow!("no room"))), Err("no room".into()));
+        let failed = run("false", Ok(())).unwrap_err();
+        assert!(failed.starts_with("`false` failed"), "{failed}");
+        assert_eq!(run("false", Err(anyhow::anyhow!("no room"))), Err(format!("no room; and {failed}")));
+        let absent = run("no-such-program", Err(anyhow::anyhow!("no room"))).unwrap_err();
+        assert!(absent.contains("no room") && absent.contains("no-such-program"), "{absent}");
+    }
 }

@@ -16,9 +16,24 @@ pub fn demo(args: &[OsString]) -> Result<()> {
     node("tests/demo.mjs", &files)
 }
 
-/// `./x bench [--quick] [wasi] [browser] [fetch] [keeping]`.
+/// `./x serve [PORT]`: the web app, built if it has not been.
+pub fn serve(args: &[OsString]) -> Result<()> {
+    let parts: &[_] = if Path::new("dist/npm").is_dir() { &["www"] } else { &["npm", "www"] };
+    dist::build(&parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>())?;
+    run(command(tools::node()?).arg("xtask/src/serve.mjs").args(args))
+}
+
+/// `./x bench [--quick] [wasi] [browser] [opfs] [fetch] [keeping] [trees]`.
 pub fn bench(args: &[OsString]) -> Result<()> {
     node("benches/run.mjs", args)
+}
+
+/// `./x docs`: TypeDoc over the npm package's types; what refers to nothing is an error.
+pub fn docs() -> Result<()> {
+    let directory = Path::new("docs/api");
+    tools::npm_packages(directory)?;
+    let mut typedoc = command(tools::node()?);
+    run(typedoc.current_dir(directory).args(["node_modules/typedoc/bin/typedoc", "--treatWarningsAsErrors"]))
 }
 
 fn node(script: &str, args: &[OsString]) -> Result<()> {

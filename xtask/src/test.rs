@@ -1,7 +1,7 @@
 //! `./x test`: every check the project has, in order, up to the first that fails.
 
-use crate::process::{cargo, command, run, run_reading};
-use crate::{dist, tools};
+use crate::process::{cargo, command, run, run_beside, run_reading};
+use crate::{dist, scripts, tools};
 use anyhow::{Result, ensure};
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -15,13 +15,19 @@ const STEPS: &[(&str, Step)] = &[
     ("lint native", |_| lint("--workspace --all-targets")),
     ("lint component", |_| lint_wasm("--lib --features component")),
     ("lint cli", |_| lint_wasm("--lib --features cli")),
-    ("lint browser", |_| lint_wasm("--lib --test browser --features browser")),
+    ("lint browser", |_| lint_wasm("--lib --test browser --test opfs --features browser")),
     ("native tests", |counts| count(counts, &mut cargo_test("--package ipfs-kit-storage --package xtask"))),
     ("browser tests", browser_tests),
-    ("dist", |_| dist::build(&[])),
+    // The wasmtime tests are compiled meanwhile.
+    ("dist", |_| run_beside(&mut cargo("test --no-run --package wasmtime-host-tests"), || dist::build(&[]))),
     ("counterparts", counterpart_tests),
     ("wasmtime tests", |counts| count(counts, &mut cargo_test("--package wasmtime-host-tests"))),
-    ("npm package tests", page_tests),
+    ("Python", python_tests),
+    ("npm package in Node", |counts| node_tests(counts, &["tests/node"])),
+    ("npm package in pages", |counts| node_tests(counts, &["tests/page", "tests/page/helia"])),
+    ("npm package bundled", |counts| node_tests(counts, &["tests/bundlers", "tests/page"])),
+    ("web app", |counts| node_tests(counts, &["tests/app", "tests/page"])),
+    ("API documentation", |_| scripts::docs()),
 ];
 
 /// Prints each step's output, then a table, and alone on the last line the sum.
@@ -68,7 +74,7 @@ fn cargo_test(what: &str) -> Command {
 
 fn browser_tests(counts: &mut Counts) -> Result<()> {
     tools::wasm_bindgen()?;
-    let target = "--target wasm32-unknown-unknown --features browser --test browser";
+    let target = "--target wasm32-unknown-unknown --features browser --test browser --test opfs";
     let mut tests = cargo_test(target);
     tests
         .env("CHROMEDRIVER", tools::chromedriver()?)
@@ -80,13 +86,11 @@ fn browser_tests(counts: &mut Counts) -> Result<()> {
 
 const NODE_TEST: [&str; 4] = ["--test", "--test-reporter=spec", "--test-timeout=600000", "--test-force-exit"];
 
-/// The built npm package in a page, alone and together with Helia, driven by Node's test runner.
-fn page_tests(counts: &mut Counts) -> Result<()> {
-    let directory = Path::new("tests/page");
-    tools::npm_packages(directory)?;
-    tools::npm_packages(&directory.join("helia"))?;
+/// The built npm package, by the tests in the first of these folders; all of them have packages that these need.
+fn node_tests(counts: &mut Counts, folders: &[&str]) -> Result<()> {
+    folders.iter().try_for_each(|folder| tools::npm_packages(Path::new(folder)))?;
     let mut node = command(tools::node()?);
-    node.current_dir(directory).args(NODE_TEST).envs(tools::hosts()?);
+    node.current_dir(folders[0]).args(NODE_TEST).envs(tools::hosts()?);
     count(counts, &mut node)
 }
 
@@ -94,6 +98,13 @@ fn page_tests(counts: &mut Counts) -> Result<()> {
 fn counterpart_tests(counts: &mut Counts) -> Result<()> {
     let mut node = command(tools::node()?);
     count(counts, node.current_dir("tests/counterparts").args(NODE_TEST))
+}
+
+/// The Python class over the components.
+fn python_tests(counts: &mut Counts) -> Result<()> {
+    let directory = Path::new("examples/python");
+    let mut python = command(tools::python(&directory.join("requirements.txt"))?);
+    count(counts, python.current_dir(directory).args(["-m", "pytest", "-v", "--color=no", "-p", "no:cacheprovider"]))
 }
 
 #[derive(Default, Debug, PartialEq)]
@@ -111,8 +122,8 @@ fn count(counts: &mut Counts, tests: &mut Command) -> Result<()> {
 }
 
 impl Counts {
-    /// Takes note of a summary by cargo (`test result: ok. 2 passed; 0 failed; ...`)
-    /// or by Node (`# pass 2` or `ℹ pass 2`, then the same with `fail`).
+    /// Takes note of a summary by cargo (`test result: ok. 2 passed; 0 failed; ...`), by Node (`# pass 2` or `ℹ pass 2`, then
+    /// the same with `fail`), or by pytest (`=== 1 failed, 2 passed in 0.12s ===`).
     fn read(&mut self, line: &str) -> Option<()> {
         if let Some((_, result)) = line.split_once("test result: ") {
             let (_, numbers) = result.split_once(". ")?;
@@ -125,6 +136,14 @@ impl Counts {
                 ("pass", number) => self.passed += number.parse::<u64>().ok()?,
                 ("fail", number) => self.failed += number.parse::<u64>().ok()?,
                 _ => {}
+            }
+        } else if let Some((summary, _)) = line.trim_matches('=').rsplit_once(" in ") {
+            for (number, what) in summary.split(", ").filter_map(|part| part.trim().split_once(' ')) {
+                match what {
+                    "passed" => self.passed += number.parse::<u64>().ok()?,
+                    "failed" | "error" | "errors" => self.failed += number.parse::<u64>().ok()?,
+                    _ => {}
+                }
             }
         }
         Some(())
@@ -160,8 +179,18 @@ mod tests {
     }
 
     #[test]
+    fn adds_up_pytest_summaries() {
+        let read = counts(&[
+            "tests/test_verbs.py::test_passed in 3 ways PASSED",
+            "========= 3 passed, 1 skipped in 0.12s =========",
+            "== 1 failed, 2 passed, 2 warnings, 3 errors in 60.12s (0:01:00) ==",
+        ]);
+        assert_eq!(read, Counts { passed: 5, failed: 4 });
+    }
+
+    #[test]
     fn ignores_other_lines() {
-        let read = counts(&["test result: odd", "# pass many", "4 passed; 5 failed"]);
+        let read = counts(&["test result: odd", "# pass many", "4 passed; 5 failed", "many passed in 3s"]);
         assert_eq!(read, Counts::default());
     }
 }

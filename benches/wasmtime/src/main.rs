@@ -5,6 +5,7 @@
 
 mod host;
 mod keeping;
+mod trees;
 
 use std::{
     fs::{self, File},
@@ -37,6 +38,7 @@ fn main() -> Result<()> {
         "large" => large(&folder),
         "small" => small(&folder),
         "stream" => stream(&folder),
+        "trees" => trees::measure(&folder),
         "keeping-fill" => keeping::fill(&folder, &number_arguments(arguments)?),
         "keeping-litter" => keeping::litter(&folder, &number_arguments(arguments)?),
         "keeping" => keeping::measure(&folder, &number_arguments(arguments)?),

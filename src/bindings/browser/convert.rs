@@ -5,7 +5,7 @@ use std::rc::Rc;
 use js_sys::{Array, Function, Object, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 
-use super::remote;
+use super::{outbox, remote};
 use crate::{
     block::Codec,
     error::{Error, OfflineReason, Result},
@@ -66,12 +66,13 @@ fn not(name: &str, kind: &str) -> Error {
     Error::InvalidArgument(format!("the option {name} is not {kind}"))
 }
 
-fn unknown(what: &str, given: &str, known: &str) -> Error {
+pub(super) fn unknown(what: &str, given: &str, known: &str) -> Error {
     Error::InvalidArgument(format!("no {what} {given:?}; there are {known}"))
 }
 
 pub fn open_options(value: JsValue, remotes: &Array) -> Result<storage::OpenOptions> {
-    let known = ["layout", "durability", "verification", "forceFallback", "remoteTimeout", "disabled"];
+    let known =
+        ["layout", "durability", "verification", "forceFallback", "remoteTimeout", "disabled", "backends", "policy"];
     let given = Options::known(value, &known)?;
     let durability = match given.text("durability")?.as_deref() {
         None | Some("strict") => Durability::Strict,
@@ -92,6 +93,8 @@ pub fn open_options(value: JsValue, remotes: &Array) -> Result<storage::OpenOpti
     let layout = given.layout()?.unwrap_or_default();
     let connector = Rc::new(HttpConnector(Rc::new(BrowserHttp)));
     let remotes = remote::remotes(remotes, connector.as_ref())?;
+    let backends = outbox::backends(&given, Rc::new(BrowserHttp))?;
+    let policy = outbox::policy(&given, "policy")?;
     let (clock, network) = (Rc::new(BrowserClock), Rc::new(BrowserNetwork));
     let whole = |value: f64| (f64::from(value as u32) == value).then_some(value as u32);
     let patience = match given.number("remoteTimeout")? {
@@ -99,13 +102,23 @@ pub fn open_options(value: JsValue, remotes: &Array) -> Result<storage::OpenOpti
         Some(timeout) => Patience::of(whole(timeout).ok_or_else(|| not("remoteTimeout", "a number of milliseconds"))?)?,
     };
     let remotes = Some(Rc::new(Remotes::new(remotes, connector, clock, network, patience)?));
-    Ok(storage::OpenOptions { layout, durability, verification, offline, remotes, ..storage::OpenOptions::default() })
+    Ok(storage::OpenOptions {
+        layout,
+        durability,
+        verification,
+        offline,
+        remotes,
+        backends,
+        policy,
+        ..storage::OpenOptions::default()
+    })
 }
 
 pub fn store_options(value: JsValue) -> Result<storage::StoreOptions> {
-    let given = Options::known(value, &["filename", "pin", "layout"])?;
+    let given = Options::known(value, &["filename", "pin", "layout", "replicate"])?;
     let (filename, pin) = (given.text("filename")?, given.flag("pin")?.unwrap_or_default());
-    Ok(storage::StoreOptions { filename, pin, layout: given.layout()? })
+    let replicate = outbox::policy(&given, "replicate")?;
+    Ok(storage::StoreOptions { filename, pin, layout: given.layout()?, replicate })
 }
 
 pub fn read_options(value: JsValue) -> Result<storage::ReadOptions> {
@@ -270,7 +283,7 @@ pub fn report(report: &storage::Report) -> JsValue {
         let [found, repaired] = found(finding.found, finding.repaired);
         object(&[
             ("fault", finding.fault.name().into()),
-            ("cid", finding.cid.map(|cid| cid.to_string()).into()),
+            ("cid", finding.cid.as_ref().map(ToString::to_string).into()),
             found,
             repaired,
             ("some", list(finding.some.iter().map(ToString::to_string))),

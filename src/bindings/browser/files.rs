@@ -7,13 +7,13 @@ use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use super::{
-    Cancel, Engine, Reader, cancellable,
+    Cancel, Engine, cancellable,
     convert::{self, Options, list, number},
-    promise,
+    opened, promise,
 };
 use crate::{
     platform::browser::object,
-    storage::{self, CopyFrom, EntryPage, FileEntry, FileStat, PastRoot, WriteOptions},
+    storage::{self, CopyFrom, FileStat, PastRoot, WriteOptions},
     unixfs::{EntryKind, Metadata, Mtime, Path},
 };
 
@@ -53,7 +53,7 @@ impl Engine {
     #[wasm_bindgen(js_name = filesReader)]
     pub fn files_reader(&self, path: String, options: JsValue, cancel: &Cancel) -> Promise {
         let files = self.storage.files();
-        cancellable(cancel, async move { files.reader(&path, convert::read_options(options)?).await.map(Reader::from) })
+        cancellable(cancel, async move { opened(files.reader(&path, convert::read_options(options)?).await?).await })
     }
 
     /// Makes a directory.
@@ -210,19 +210,5 @@ impl From<FileStat> for JsValue {
             ("mode", mode.into()),
             ("mtime", mtime.map(time).into()),
         ])
-    }
-}
-
-impl From<EntryPage> for JsValue {
-    fn from(page: EntryPage) -> Self {
-        let entry = |FileEntry { name, cid, kind: what, size }| {
-            object(&[
-                ("name", name.into()),
-                ("cid", cid.to_string().into()),
-                ("kind", what.map_or(JsValue::UNDEFINED, kind)),
-                ("size", size.map_or(JsValue::UNDEFINED, number)),
-            ])
-        };
-        object(&[("entries", list(page.entries.into_iter().map(entry))), ("next", page.next.into())])
     }
 }

@@ -9,6 +9,8 @@ mod collection;
 mod convert;
 mod files;
 mod names;
+mod outbox;
+mod pack;
 pub mod remote;
 mod tree;
 mod values;
@@ -16,7 +18,7 @@ mod values;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use futures_util::{future::LocalBoxFuture, lock::Mutex};
+use futures_util::{TryFutureExt, future::LocalBoxFuture, lock::Mutex};
 use js_sys::{Array, Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
@@ -30,13 +32,17 @@ use crate::{
     unixfs::Path,
 };
 
+/// Files and ranges of up to so many bytes come with the answer to their opening: each call of a worker takes its time.
+const WHOLE_BYTES: u64 = 1024 * 1024;
+
 type Outcome<T> = Result<T, JsValue>;
 
 /// An open store.
 #[wasm_bindgen]
 pub struct Engine {
     storage: Storage,
-    tier: Rc<IdbTier>,
+    /// Its database, if it is in one.
+    database: Option<Rc<IdbTier>>,
 }
 
 /// A file being stored.
@@ -67,7 +73,7 @@ impl Engine {
             let options = convert::open_options(options, &remotes)?;
             let tier = Rc::new(IdbTier::open(&name).await?);
             let storage = Storage::new(tier.clone(), Rc::new(BrowserHasher), Rc::new(BrowserClock), options)?;
-            Ok(Engine { storage, tier })
+            Ok(Engine { storage, database: Some(tier) })
         })
     }
 
@@ -96,12 +102,12 @@ impl Engine {
         Ok(Writer { writer: Rc::new(Mutex::new(writer)) })
     }
 
-    /// Starts reading a file, by its CID or by a path below one.
+    /// Starts reading a file, by its CID or by a path below one; gives what is small whole, and no reader.
     pub fn reader(&self, path: String, options: JsValue, told: Option<Function>, cancel: &Cancel) -> Promise {
         let storage = self.storage.clone();
         cancellable(cancel, async move {
             let options = ReadOptions { on_fetched: told.map(convert::on_fetched), ..convert::read_options(options)? };
-            Ok(Reader::from(storage.reader(Path::parse(&path)?, options).await?))
+            opened(storage.reader(Path::parse(&path)?, options).await?).await
         })
     }
 
@@ -189,9 +195,11 @@ impl Engine {
         promise(async move { storage.flush().await.map(|()| JsValue::UNDEFINED) })
     }
 
-    /// Closes the database.
+    /// Closes the database; what is in files is closed where it was opened.
     pub fn close(&self) {
-        self.tier.close();
+        if let Some(database) = &self.database {
+            database.close();
+        }
     }
 }
 
@@ -240,31 +248,34 @@ impl Reader {
     }
 }
 
-impl From<storage::Reader> for Reader {
-    fn from(reader: storage::Reader) -> Self {
-        Reader {
-            size: reader.size() as f64,
-            remaining: reader.remaining() as f64,
-            reading: Rc::new(Mutex::new(Reading { reader, rest: None })),
-        }
+/// The bytes of a small file or range, or a reader of more.
+async fn opened(reader: storage::Reader) -> crate::Result<JsValue> {
+    let (size, remaining) = (reader.size() as f64, reader.remaining());
+    let mut reading = Reading { reader, rest: None };
+    if remaining <= WHOLE_BYTES {
+        return Ok(reading.whole(remaining as u32).await?.into());
     }
+    Ok(Reader { size, remaining: remaining as f64, reading: Rc::new(Mutex::new(reading)) }.into())
 }
 
 type Call = LocalBoxFuture<'static, crate::Result<JsValue>>;
 
 /// A call, as a promise.
-fn promise<T: Into<JsValue>>(call: impl Future<Output = crate::Result<T>> + 'static) -> Promise {
+fn promise<T: Into<JsValue> + 'static>(call: impl Future<Output = crate::Result<T>> + 'static) -> Promise {
     settled(boxed(call))
 }
 
 /// A call that can be ended, as a promise.
-fn cancellable<T: Into<JsValue>>(cancel: &Cancel, call: impl Future<Output = crate::Result<T>> + 'static) -> Promise {
+fn cancellable<T: Into<JsValue> + 'static>(
+    cancel: &Cancel,
+    call: impl Future<Output = crate::Result<T>> + 'static,
+) -> Promise {
     settled(Box::pin(cancel.ends(boxed(call))))
 }
 
 /// In a box, calls are of one type: what makes promises of them is there once, and not for each of them.
-fn boxed<T: Into<JsValue>>(call: impl Future<Output = crate::Result<T>> + 'static) -> Call {
-    Box::pin(async move { call.await.map(T::into) })
+fn boxed<T: Into<JsValue> + 'static>(call: impl Future<Output = crate::Result<T>> + 'static) -> Call {
+    Box::pin(call.map_ok(T::into))
 }
 
 fn settled(call: Call) -> Promise {
@@ -272,6 +283,22 @@ fn settled(call: Call) -> Promise {
 }
 
 impl Reading {
+    /// All of it, which is so long.
+    async fn whole(&mut self, length: u32) -> crate::Result<Uint8Array> {
+        let first = self.next().await?.unwrap_or_default();
+        if first.length() == length {
+            return Ok(first);
+        }
+        let whole = Uint8Array::new_with_length(length);
+        whole.set(&first, 0);
+        let mut at = first.length();
+        while let Some(piece) = self.next().await? {
+            whole.set(&piece, at);
+            at += piece.length();
+        }
+        Ok(whole)
+    }
+
     /// Blocks that came in one buffer are given in that buffer, without a copy; others are copied.
     async fn next(&mut self) -> crate::Result<Option<Uint8Array>> {
         let first = match self.rest.take() {

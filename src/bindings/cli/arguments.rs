@@ -394,7 +394,8 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
                 return Err("--name goes with one FILE only".into());
             }
             let Given { pin, name: filename, hidden, keep_mtime: mtime, recursive, .. } = given;
-            let options = FolderOptions { store: StoreOptions { filename, pin, layout: None }, hidden, mtime };
+            let store = StoreOptions { filename, pin, ..StoreOptions::default() };
+            let options = FolderOptions { store, hidden, mtime };
             Command::Store { files, recursive, options }
         }
         "get" => Command::Get { path: one(given.values)?, output: given.output, offline: given.offline },

@@ -64,7 +64,7 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
 }
 
 pub fn retrieve(reader: &mut Reader, to: Option<String>, strict: bool, output: &Output) -> Result<()> {
-    let (cid, total) = (*reader.cid(), reader.remaining());
+    let (cid, total) = (reader.cid().clone(), reader.remaining());
     let mut done = 0;
     let mut copy = |take: &mut dyn FnMut(u64, &Bytes) -> Result<()>| -> Result<()> {
         while let Some(bytes) = wait(reader.next())? {

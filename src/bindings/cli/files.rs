@@ -13,7 +13,7 @@ use crate::{
         Clock,
         wasi::{WallClock, run as wait},
     },
-    storage::{CopyFrom, FileEntry, FileStat, Files, MAX_PAGE, ReadOptions, Storage, WriteOptions},
+    storage::{CopyFrom, FileInfo, FileStat, Files, MAX_PAGE, ReadOptions, Storage, WriteOptions},
     unixfs::{Metadata, Mtime, Path},
 };
 
@@ -117,7 +117,8 @@ fn list(files: &Files, path: &str, output: &Output) -> Result<()> {
     let mut after: Option<String> = None;
     loop {
         let page = wait(files.ls(path, after.as_deref(), MAX_PAGE))?;
-        for FileEntry { name, cid, kind, size } in &page.entries {
+        for FileInfo { filename, cid, kind, size, .. } in &page.files {
+            let name = filename.as_deref().unwrap_or_default();
             let kind = kind.map(|kind| kind.name());
             let object = json!({ "name": name, "cid": cid.to_string(), "kind": kind, "size": size });
             let size = size.map_or_else(|| "-".into(), |size| size.to_string());

@@ -54,7 +54,7 @@ pub fn collect(storage: &Storage, dry_run: bool, output: &Output) -> Result<()> 
     match report.obstacles.first() {
         None => Ok(()),
         Some(root) => Err(Error::corrupt(
-            *root,
+            root.clone(),
             "part of it is missing or cannot be read, so nothing was dropped: `verify \
             --repair` it, or `rm` it",
         )),
@@ -78,7 +78,7 @@ fn whole(report: &Report) -> Value {
         .map(|finding| {
             let some: Vec<String> = finding.some.iter().map(ToString::to_string).collect();
             json!({
-                "fault": finding.fault.name(), "cid": finding.cid.map(|cid| cid.to_string()), "found": finding.found,
+                "fault": finding.fault.name(), "cid": finding.cid.as_ref().map(ToString::to_string), "found": finding.found,
                 "repaired": finding.repaired, "some": some, "detail": finding.detail,
             })
         })
@@ -112,7 +112,7 @@ fn summary(report: &Report) -> String {
         text += &format!("\n{}: {}, {} of them repaired", fault.name(), tally.found, tally.repaired);
     }
     for finding in &report.findings {
-        let cid = finding.cid.map_or_else(|| "the store".to_owned(), |cid| cid.to_string());
+        let cid = finding.cid.as_ref().map_or_else(|| "the store".to_owned(), ToString::to_string);
         text += &format!("\n  {} {cid}: {}", finding.fault.name(), finding.detail);
         for some in &finding.some {
             text += &format!("\n    {some}");

@@ -64,7 +64,7 @@ fn finding(finding: &Finding) -> wit::Finding {
             Fault::PinSize => wit::Fault::PinSize,
             Fault::Figures => wit::Fault::Figures,
         },
-        cid: finding.cid.map(|cid| cid.to_string()),
+        cid: finding.cid.as_ref().map(ToString::to_string),
         found: finding.found,
         repaired: finding.repaired,
         some: finding.some.iter().map(ToString::to_string).collect(),

@@ -33,6 +33,7 @@ pub fn store_options(options: wit::StoreOptions) -> Result<storage::StoreOptions
         filename: options.filename,
         pin: options.pin,
         layout: options.layout.as_ref().map(layout).transpose()?,
+        ..storage::StoreOptions::default()
     })
 }
 

@@ -8,19 +8,17 @@ use super::{
     Component, OpenReader, OpenStore, Reading, convert,
     world::{
         exports::ipfs_kit::storage::{
-            files::{
-                CopyFrom, EntryPage, FileEntry, FileStat, FileWriter, Guest, GuestFileWriter, PastRoot, WriteOptions,
-            },
+            files::{CopyFrom, FileStat, FileWriter, Guest, GuestFileWriter, PastRoot, WriteOptions},
             storage::{HandleBorrow, Reader},
         },
-        ipfs_kit::storage::types::{Error, Metadata, Mtime},
+        ipfs_kit::storage::types::{Error, FilePage, Metadata, Mtime},
     },
 };
 use crate::{
     error,
     platform::wasi::run,
     storage::{self, Files, ReadOptions},
-    unixfs::{EntryKind, Path},
+    unixfs::Path,
 };
 
 pub struct OpenFileWriter(RefCell<storage::FileWriter>);
@@ -50,15 +48,8 @@ impl Guest for Component {
         Ok(run(files(&store).mkdir(&path, parents, convert::metadata(metadata)?))?)
     }
 
-    fn ls(store: HandleBorrow<'_>, path: String, after: Option<String>, limit: u32) -> Result<EntryPage, Error> {
-        let page = run(files(&store).ls(&path, after.as_deref(), limit as usize))?;
-        let entry = |storage::FileEntry { name, cid, kind: what, size }| FileEntry {
-            name,
-            cid: cid.to_string(),
-            kind: what.map(EntryKind::into),
-            size,
-        };
-        Ok(EntryPage { entries: page.entries.into_iter().map(entry).collect(), next: page.next })
+    fn ls(store: HandleBorrow<'_>, path: String, after: Option<String>, limit: u32) -> Result<FilePage, Error> {
+        Ok(run(files(&store).ls(&path, after.as_deref(), limit as usize))?.into())
     }
 
     fn stat(store: HandleBorrow<'_>, path: String) -> Result<FileStat, Error> {

@@ -1,16 +1,20 @@
-//! The browser's home: its clock, WebCrypto, IndexedDB and Web Locks. The JavaScript modules beside this file speak to the
+//! The browser's home: its clock, WebCrypto, IndexedDB, Web Locks and files. The JavaScript modules beside this file speak to the
 //! browser in its own terms; what crosses to them is a call for each transaction or batch, not for each request.
 
 pub(crate) mod buffers;
 mod fetch;
+mod files;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use js_sys::{Array, Float64Array, Object, Reflect, Uint8Array, Uint32Array};
 use wasm_bindgen::prelude::*;
 
-pub use self::fetch::{BrowserHttp, BrowserNetwork};
-use super::Clock;
+pub use self::{
+    fetch::{BrowserHttp, BrowserNetwork},
+    files::{BrowserDirectory, JsFolder},
+};
+use super::{Clock, Room};
 use crate::{
     error::{Error, Result},
     hash::{self, CpuHasher, Digest, HashFunction, Hasher},
@@ -77,8 +81,8 @@ extern "C" {
     #[wasm_bindgen(js_name = closeDatabase)]
     pub(crate) fn close_database(database: &JsValue, locks: &Locks);
 
-    #[wasm_bindgen(catch)]
-    pub(crate) async fn room() -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch, js_name = room)]
+    async fn told_room() -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(catch, js_name = readBlocks)]
     pub(crate) async fn read_blocks(database: &JsValue, keys: Array) -> Result<JsValue, JsValue>;
@@ -121,6 +125,15 @@ extern "C" {
 
     #[wasm_bindgen(method)]
     pub(crate) fn ended(this: &Locks);
+}
+
+/// What the browser says of the room for this origin.
+pub(crate) async fn room() -> crate::Result<Option<Room>> {
+    let room = told_room().await.map_err(|error| failed("cannot tell the quota", &error))?;
+    let room = Array::from(&room);
+    let bytes = |at| room.get(at).as_f64().map(|bytes| bytes as u64);
+    let told = bytes(0).zip(bytes(1));
+    Ok(told.map(|(quota, used)| Room { quota, used, persisted: room.get(2).is_truthy() }))
 }
 
 /// What a commit changes, as `indexeddb.js` takes it.

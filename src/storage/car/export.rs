@@ -112,12 +112,12 @@ impl Storage {
         }
         let shared = &self.shared;
         let open = sweep::enter(shared).await?;
-        let holds = paths.iter().map(|path| Hold::new(shared, *path.cid())).collect();
+        let holds = paths.iter().map(|path| Hold::new(shared, path.cid().clone())).collect();
         let mut starts = Vec::with_capacity(paths.len());
         for path in &paths {
             starts.push(start(shared, path, &options).await?);
         }
-        let header = car::header(&starts.iter().map(|start| start.cid).collect::<Vec<Cid>>());
+        let header = car::header(&starts.iter().map(|start| start.cid.clone()).collect::<Vec<Cid>>());
         let (data, index) = measure(shared, starts.clone(), options.version).await?;
         let data = data + header.len() as u64;
         let mut before = match index {
@@ -184,12 +184,12 @@ impl CarExporter {
             self.ready_bytes -= block.bytes().len();
             return Ok(block);
         }
-        let mut cids = vec![*cid];
+        let mut cids = vec![cid.clone()];
         if self.ready_bytes < BYTES_AHEAD {
             let ahead = self.order.ahead(BLOCKS_AHEAD - 1).filter(|next| !self.ready.contains_key(next));
             for next in ahead {
                 if !cids.contains(next) {
-                    cids.push(*next);
+                    cids.push(next.clone());
                 }
             }
         }
@@ -197,7 +197,7 @@ impl CarExporter {
         let first = blocks.next();
         for block in blocks {
             self.ready_bytes += block.bytes().len();
-            self.ready.insert(*block.cid(), block);
+            self.ready.insert(block.cid().clone(), block);
         }
         first.ok_or_else(|| missing(cid))
     }
@@ -211,7 +211,7 @@ impl CarExporter {
 async fn start(shared: &Rc<Shared>, path: &Path, options: &CarExportOptions) -> Result<Start> {
     block::check(path.cid())?;
     let mut way_there = Vec::new();
-    let mut cid = *path.cid();
+    let mut cid = path.cid().clone();
     if !path.names().is_empty() {
         // Of what it leads to nothing is asked for yet.
         let source = shared.source(path.clone(), Some(0..0), options.offline, None);
@@ -224,7 +224,7 @@ async fn start(shared: &Rc<Shared>, path: &Path, options: &CarExportOptions) -> 
     let (way, source) = match options.scope {
         CarScope::Block => {
             let session = shared.remotes(options.offline);
-            let session = session.map(|remotes| Rc::new(Session::of_block(shared.clone(), remotes, cid)));
+            let session = session.map(|remotes| Rc::new(Session::of_block(shared.clone(), remotes, cid.clone())));
             (Way::Block, Source::new(shared.blocks.clone(), session))
         }
         CarScope::All if options.range.is_none() => {
@@ -263,7 +263,7 @@ async fn measure(shared: &Shared, starts: Vec<Start>, version: CarVersion) -> Re
             }
             continue;
         }
-        let block = source.blocks(&[cid]).await?.into_iter().next().ok_or_else(|| missing(&cid))?;
+        let block = source.blocks(std::slice::from_ref(&cid)).await?.into_iter().next().ok_or_else(|| missing(&cid))?;
         if written {
             total += car::section_bytes(&cid, block.bytes().len() as u64);
         }
@@ -290,7 +290,7 @@ async fn lengths(shared: &Shared, source: &Source, leaves: Vec<Cid>) -> Result<u
 }
 
 fn missing(cid: &Cid) -> Error {
-    Error::NotAvailableOffline { cid: *cid, reason: OfflineReason::NoRemotes }
+    Error::NotAvailableOffline { cid: cid.clone(), reason: OfflineReason::NoRemotes }
 }
 
 /// Notes which nodes a path leads through.
@@ -302,7 +302,7 @@ struct Recorder {
 #[async_trait(?Send)]
 impl BlockSource for Recorder {
     async fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>> {
-        self.nodes.borrow_mut().extend(cids);
+        self.nodes.borrow_mut().extend_from_slice(cids);
         self.source.blocks(cids).await
     }
 

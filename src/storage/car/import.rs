@@ -21,7 +21,7 @@ use crate::{
     car::{CarDecoder, Item, Malformed},
     error::{Error, Result},
     storage::{
-        Shared, Storage,
+        ReplicationPolicy, Shared, Storage,
         ahead::{Ahead, BATCH_BYTES, MAX_IN_FLIGHT, OVERHEAD},
         count::count,
         sweep,
@@ -340,7 +340,7 @@ fn distinct(roots: &[Cid]) -> Vec<Cid> {
     let mut distinct = Vec::new();
     for root in roots {
         if block::key(root).is_some() && block::check(root).is_ok() && !distinct.contains(root) {
-            distinct.push(*root);
+            distinct.push(root.clone());
         }
     }
     distinct
@@ -352,7 +352,7 @@ async fn settle(storage: &Storage, pin: bool, work: &mut Work) -> Result<CarImpo
     let now = shared.clock.now();
     let (mut set, mut pins) = (Vec::new(), Vec::new());
     for cid in distinct(&work.written.roots) {
-        let mut wanted = Pin { created: now, ..Pin::recursive(cid) };
+        let mut wanted = Pin { created: now, ..Pin::recursive(cid.clone()) };
         wanted.size = count(shared, &[wanted.clone()]).await?.first().and_then(|count| count.whole());
         // What is still to come of a pin stands in nobody's way; a stored root must be whole.
         wanted.pending = wanted.size.is_none();
@@ -371,7 +371,7 @@ async fn settle(storage: &Storage, pin: bool, work: &mut Work) -> Result<CarImpo
     roots.iter().filter(|root: &&CarRoot| root.whole).for_each(|root| shared.room.used(&root.cid));
     for cid in &work.written.roots {
         if roots.iter().all(|known| known.cid != *cid) {
-            roots.push(CarRoot { cid: *cid, whole: block::key(cid).is_none(), pinned: false });
+            roots.push(CarRoot { cid: cid.clone(), whole: block::key(cid).is_none(), pinned: false });
         }
     }
     Ok(CarImport { roots, blocks: work.written.blocks, bytes: work.written.bytes })
@@ -391,11 +391,12 @@ async fn commit_roots(
     for root in set {
         // One that is stored already keeps its name.
         if shared.tier.root(&root.cid).await?.is_none() {
+            commit.notes.extend(shared.queue_in_commit(&root.cid, &ReplicationPolicy::default()).await?);
             commit.set_roots.push(root);
         }
     }
     for wanted in pins {
-        let (cid, whole) = (wanted.cid, !wanted.pending);
+        let (cid, whole) = (wanted.cid.clone(), !wanted.pending);
         let earlier = shared.tier.pin(&cid).await?;
         let ours = |pin: &Pin| token.as_ref().is_some_and(|token| token.has_set(pin));
         let foreign = earlier.as_ref().filter(|pin| !ours(pin));

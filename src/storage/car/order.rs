@@ -120,7 +120,7 @@ impl Order {
         if let Some(source) = self.source.as_ref().filter(|_| !spans.is_empty()) {
             source.expect(&spans);
         }
-        let cids = below.iter().map(|(cid, _)| *cid).collect();
+        let cids = below.iter().map(|(cid, _)| cid.clone()).collect();
         self.stack.extend(below.into_iter().rev());
         Ok(cids)
     }
@@ -151,7 +151,7 @@ fn part(block: &Block, way: &Way) -> (Below, Spans) {
             // The link to a shard has a bucket for its name, and no more.
             let digits = data.fanout.unwrap_or(1).max(1).ilog2().div_ceil(4) as usize;
             let shards = node.links.iter().filter(|link| link.name.as_ref().is_some_and(|name| name.len() == digits));
-            (shards.map(|link| (link.cid, Way::Shards)).collect(), Vec::new())
+            (shards.map(|link| (link.cid.clone(), Way::Shards)).collect(), Vec::new())
         }
         _ => nothing,
     }
@@ -180,8 +180,8 @@ fn bytes(node: &Node, data: &Data, way: &Way) -> Option<(Below, Spans)> {
         }
         let inside = span.start >= range.start && span.end <= range.end;
         let way = if inside { Way::All } else { Way::Bytes { at: span.start, range: range.clone() } };
-        below.push((link.cid, way));
-        spans.push((link.cid, span));
+        below.push((link.cid.clone(), way));
+        spans.push((link.cid.clone(), span));
     }
     Some((below, spans))
 }

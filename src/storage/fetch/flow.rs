@@ -110,7 +110,7 @@ impl Flow {
         Flow {
             from: answer.from,
             first,
-            path_from: (!wanted.path.is_empty()).then_some(wanted.cid),
+            path_from: (!wanted.path.is_empty()).then_some(wanted.cid.clone()),
             decoder: CarDecoder::new(),
             body: Some(answer.value),
             receiving: None,
@@ -122,7 +122,7 @@ impl Flow {
             committing: None,
             in_flight: 0,
             coming: HashSet::new(),
-            wanted: HashSet::from([wanted.cid]),
+            wanted: HashSet::from([wanted.cid.clone()]),
             held_bytes: 0,
             fresh_bytes: 0,
             failure: None,
@@ -271,7 +271,7 @@ impl Flow {
     }
 
     async fn take_one(&mut self, block: Block, shared: &Rc<Shared>, known: &Known) -> Result<Result<(), Failure>> {
-        let cid = *block.cid();
+        let cid = block.cid().clone();
         let key = block::key(&cid);
         let asked = self.wanted.remove(&cid);
         if asked {
@@ -281,7 +281,7 @@ impl Flow {
                 Err(malformed) => return Ok(Err(Failure::Unsupported(malformed.to_string()))),
             }
         } else if !self.is_held(key.as_ref(), shared, known).await? {
-            let astray = self.path_from.is_some_and(|from| self.wanted.contains(&from));
+            let astray = self.path_from.as_ref().is_some_and(|from| self.wanted.contains(from));
             return Ok(Err(match astray {
                 true => Failure::Broken("its CAR does not begin where the path does".into()),
                 false => Failure::Lied(format!("{cid}, which nothing asked for links to")),

@@ -73,7 +73,7 @@ struct Fetch {
     shared: Rc<Shared>,
     remotes: Rc<Remotes>,
     /// The file or DAG; of a path its CID, until it is known where it leads.
-    root: Cell<Cid>,
+    root: RefCell<Cid>,
     /// Of a node on a path from where, and by which names, it leads on.
     ways: RefCell<HashMap<Cid, (Cid, Vec<String>)>>,
     /// The bytes wanted, if it is read as a file.
@@ -103,7 +103,7 @@ impl Session {
         let fetch = Fetch {
             shared,
             remotes,
-            root: Cell::new(root),
+            root: RefCell::new(root),
             ways: RefCell::default(),
             range,
             expected: RefCell::default(),
@@ -170,7 +170,7 @@ impl Session {
             return Ok(());
         }
         let expected =
-            self.fetch.expected.borrow().values().map(|(cid, _)| *cid).take(LOOKED_AHEAD).collect::<Vec<_>>();
+            self.fetch.expected.borrow().values().map(|(cid, _)| cid.clone()).take(LOOKED_AHEAD).collect::<Vec<_>>();
         if !cids.iter().all(|cid| expected.contains(cid)) {
             return Ok(());
         }
@@ -183,7 +183,7 @@ impl Session {
         let fetch = self.fetch.clone();
         let mut looking = self.looking.join_or_begin(async move { fetch.missing(&cids).await.map(drop) });
         loop {
-            let flowing = self.fetch.flow.borrow().as_ref().map(|flow| flow.first);
+            let flowing = self.fetch.flow.borrow().as_ref().map(|flow| flow.first.clone());
             let begin = |first| {
                 let fetch = self.fetch.clone();
                 self.step.join_or_begin(async move { fetch.advance(vec![first]).await })
@@ -223,17 +223,17 @@ impl Session {
         if let Some((_, span)) = parts.first() {
             *expected = expected.split_off(&span.start);
         }
-        expected.extend(parts.iter().map(|(cid, span)| (span.start, (*cid, span.end))));
+        expected.extend(parts.iter().map(|(cid, span)| (span.start, (cid.clone(), span.end))));
     }
 
     /// Told where a path leads through,
     fn on_the_way(&self, node: &Cid, from: &Cid, names: &[String]) {
-        self.fetch.ways.borrow_mut().insert(*node, (*from, names.to_vec()));
+        self.fetch.ways.borrow_mut().insert(node.clone(), (from.clone(), names.to_vec()));
     }
 
     /// and where it ends.
     pub fn found(&self, file: &Cid) {
-        self.fetch.root.set(*file);
+        self.fetch.root.replace(file.clone());
     }
 }
 
@@ -253,7 +253,7 @@ impl Fetch {
             let mut found = found.into_iter();
             held.iter_mut().filter(|held| held.is_none()).for_each(|slot| *slot = found.next());
         }
-        Ok(cids.iter().zip(held).filter(|(_, held)| *held == Some(false)).map(|(cid, _)| *cid).collect())
+        Ok(cids.iter().zip(held).filter(|(_, held)| *held == Some(false)).map(|(cid, _)| cid.clone()).collect())
     }
 
     fn forget(&self, cids: &[Cid]) {
@@ -262,7 +262,7 @@ impl Fetch {
 
     /// One step towards having these: some more of a CAR, or the single blocks.
     async fn advance(&self, missing: Vec<Cid>) -> Result<()> {
-        let Some(first) = missing.first().copied() else { return Ok(()) };
+        let Some(first) = missing.first().cloned() else { return Ok(()) };
         // What nobody here could prove is not asked for: who gave it would seem to lie.
         missing.iter().try_for_each(block::check)?;
         if self.barren.get() >= MAX_BARREN {
@@ -289,7 +289,7 @@ impl Fetch {
                 self.stored(stored, flow.from.name());
                 self.flow.replace(Some(flow));
             }
-            Step::Ended if self.missing(&[flow.first]).await?.is_empty() => {}
+            Step::Ended if self.missing(std::slice::from_ref(&flow.first)).await?.is_empty() => {}
             Step::Ended => self.gave_up(&flow, Failure::Broken("its CAR ended before all of it had come".into())),
             Step::Failed(failure) => self.gave_up(&flow, failure),
         }
@@ -308,7 +308,7 @@ impl Fetch {
         if self.single.get() {
             return Ok(None);
         }
-        let Some(wanted) = self.plan(first).await? else { return Ok(None) };
+        let Some(wanted) = self.plan(first.clone()).await? else { return Ok(None) };
         let answer = match self.remotes.car(&wanted).await {
             Ok(answer) => answer,
             // That a name is missing is proven by its directory alone.
@@ -333,7 +333,7 @@ impl Fetch {
     /// below the missing node.
     async fn plan(&self, first: Cid) -> Result<Option<Wanted>> {
         let Some(range) = &self.range else {
-            let leaf = Codec::of(&first)? == Codec::Raw && first != self.root.get();
+            let leaf = Codec::of(&first)? == Codec::Raw && first != *self.root.borrow();
             let from = if leaf { self.parent(&first).await? } else { Some(first) };
             return Ok(from.map(|cid| Wanted { cid, path: Vec::new(), scope: Scope::All }));
         };
@@ -341,17 +341,21 @@ impl Fetch {
             let one_step = self.stepwise.get() && !path.is_empty();
             return Ok((!one_step).then_some(Wanted { cid: from, path, scope: Scope::Bytes(range.clone()) }));
         }
-        let below = |range: Range<u64>| Wanted { cid: self.root.get(), path: Vec::new(), scope: Scope::Bytes(range) };
-        if first == self.root.get() {
+        let below = |range: Range<u64>| Wanted {
+            cid: self.root.borrow().clone(),
+            path: Vec::new(),
+            scope: Scope::Bytes(range),
+        };
+        if first == *self.root.borrow() {
             return Ok(Some(below(range.clone())));
         }
         let later: Vec<(u64, Cid, u64)> = {
             let expected = self.expected.borrow();
             let start = expected.iter().find(|(_, (cid, _))| *cid == first).map(|(start, _)| *start);
             let later = start.into_iter().flat_map(|start| expected.range(start..));
-            later.map(|(start, (cid, end))| (*start, *cid, *end)).collect()
+            later.map(|(start, (cid, end))| (*start, cid.clone(), *end)).collect()
         };
-        let cids: Vec<Cid> = later.iter().map(|(_, cid, _)| *cid).collect();
+        let cids: Vec<Cid> = later.iter().map(|(_, cid, _)| cid.clone()).collect();
         let missing: HashSet<Cid> = self.missing(&cids).await?.into_iter().collect();
         let run: Vec<_> = later.iter().take_while(|(_, cid, _)| missing.contains(cid)).collect();
         let (Some((start, ..)), Some((_, _, end))) = (run.first(), run.last()) else { return Ok(None) };
@@ -375,7 +379,7 @@ impl Fetch {
 
     /// Single blocks, several at once.
     async fn get_single(&self, missing: Vec<Cid>) -> Result<()> {
-        let gets = missing.iter().map(|cid| async move { (*cid, self.remotes.block(*cid).await) });
+        let gets = missing.iter().map(|cid| async move { (cid.clone(), self.remotes.block(cid.clone()).await) });
         let mut answers = stream::iter(gets).buffered(SINGLE_AT_ONCE);
         while let Some((cid, answer)) = answers.next().await {
             let answer = match answer {
@@ -385,7 +389,7 @@ impl Fetch {
                     return Err(self.unavailable(cid));
                 }
             };
-            let proven = Block::verify(self.shared.hasher.as_ref(), vec![(cid, answer.value)]).await?.pop();
+            let proven = Block::verify(self.shared.hasher.as_ref(), vec![(cid.clone(), answer.value)]).await?.pop();
             match proven {
                 Some(Ok(block)) => self.store(block, answer.from.name()).await?,
                 _ => {

@@ -29,8 +29,8 @@ impl Recent {
     /// Takes a block, and lets the oldest go that have no room beside it.
     pub fn push(&self, block: Block) {
         let mut state = self.0.borrow_mut();
-        let (cid, bytes) = (*block.cid(), block.bytes().len());
-        if state.blocks.insert(cid, block).is_some() {
+        let (cid, bytes) = (block.cid().clone(), block.bytes().len());
+        if state.blocks.insert(cid.clone(), block).is_some() {
             return;
         }
         state.order.push_back(cid);
@@ -81,7 +81,7 @@ mod tests {
         let recent = Recent::default();
         let blocks = blocks(20, 1024 * 1024);
         blocks.iter().for_each(|block| recent.push(block.clone()));
-        let cid = |number: usize| *blocks.get(number).unwrap().cid();
+        let cid = |number: usize| blocks.get(number).unwrap().cid().clone();
         assert_eq!(recent.0.borrow().bytes, MAX_BYTES);
         assert!(recent.take(&[cid(3), cid(4)]).is_none(), "the oldest have made room");
         assert_eq!(

@@ -44,7 +44,7 @@ impl Source {
             Ok(session) => session.fetch(cids).await,
             Err(reason) => {
                 let (cids, keys): (Vec<Cid>, Vec<Key>) =
-                    cids.iter().filter_map(|cid| Some((*cid, block::key(cid)?))).unzip();
+                    cids.iter().filter_map(|cid| Some((cid.clone(), block::key(cid)?))).unzip();
                 let held = self.blocks.has(&keys).await?;
                 match cids.into_iter().zip(held).find(|(_, held)| !held) {
                     Some((cid, _)) => Err(Error::NotAvailableOffline { cid, reason: *reason }),

@@ -1,21 +1,13 @@
 //! What is in the tree.
 
-use super::{
-    Files,
-    path::{Names, text},
-    root::Roots,
-    tree::Found,
-};
+use super::{Files, path::Names, root::Roots, tree::Found};
 use crate::{
-    block::{Cid, Codec},
+    block::Cid,
     dag,
-    error::{Error, Result},
-    storage::MAX_PAGE,
-    unixfs::{BlockSource, DirectoryReader, EntryKind, Metadata, inspect},
+    error::Result,
+    storage::{FileInfo, FilePage},
+    unixfs::{EntryKind, Metadata, inspect},
 };
-
-/// Children whose root blocks are read at once, for what they are.
-const LOOKED_AT: usize = 16;
 
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,28 +24,6 @@ pub struct FileStat {
     pub links: u64,
     /// What was kept of it.
     pub metadata: Metadata,
-}
-
-/// An entry of a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileEntry {
-    /// Its name.
-    pub name: String,
-    /// What it leads to.
-    pub cid: Cid,
-    /// What that is; none if its root block is not here.
-    pub kind: Option<EntryKind>,
-    /// Bytes of a file, 0 of a directory; none likewise.
-    pub size: Option<u64>,
-}
-
-/// A part of a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntryPage {
-    /// In the order of the directory: of names' bytes, or in shards of their hashes.
-    pub entries: Vec<FileEntry>,
-    /// After which name the next page begins; none on the last one.
-    pub next: Option<String>,
 }
 
 impl Files {
@@ -77,57 +47,22 @@ impl Files {
     }
 
     /// At most `limit` entries of a directory after the name `after`. A file is the only entry of its own list.
-    pub async fn ls(&self, path: &str, after: Option<&str>, limit: usize) -> Result<EntryPage> {
-        if !(1..=MAX_PAGE).contains(&limit) {
-            return Err(Error::InvalidArgument(format!("a page of {limit}; allowed are 1 to {MAX_PAGE}")));
-        }
+    pub async fn ls(&self, path: &str, after: Option<&str>, limit: usize) -> Result<FilePage> {
         let names = Names::parse(path)?.names;
         let roots = Roots::load(&self.shared).await?;
         let tree = self.tree(&roots);
-        let nothing = EntryPage { entries: Vec::new(), next: None };
-        let Found::Entry(target) = tree.get(&names).await? else { return Ok(nothing) };
-        let (inspected, _) = tree.inspect(&target.cid).await?;
-        if inspected.kind != EntryKind::Directory {
-            let name = names.last().cloned().ok_or_else(|| Error::NoEntry(text(&names)))?;
-            let entry = FileEntry { name, cid: target.cid, kind: Some(inspected.kind), size: Some(inspected.size) };
-            return Ok(EntryPage {
-                entries: Some(entry).filter(|_| after.is_none()).into_iter().collect(),
-                next: None,
-            });
+        let mut page = FilePage { files: Vec::new(), next: None };
+        let Found::Entry(target) = tree.get(&names).await? else { return Ok(page) };
+        let (inspected, block) = tree.inspect(&target.cid).await?;
+        if inspected.kind == EntryKind::Directory {
+            return self.shared.entries(&tree.source, target.cid, after, limit).await;
         }
-        let mut reader = DirectoryReader::open(&tree.source, target.cid, after).await?;
-        let mut page = nothing;
-        while let Some(link) = reader.next().await? {
-            if page.entries.len() == limit {
-                page.next = page.entries.last().map(|last| last.name.clone());
-                break;
-            }
-            let name = link.name.unwrap_or_default();
-            page.entries.push(FileEntry { name, cid: link.cid, kind: None, size: None });
-        }
-        for entries in page.entries.chunks_mut(LOOKED_AT) {
-            self.look_at(entries).await?;
+        if after.is_none() {
+            let filename = names.last().cloned();
+            let mut info = FileInfo { filename, dag_size: Some(target.tsize), ..FileInfo::new(target.cid) };
+            info.inspected(&block)?;
+            page.files.push(info);
         }
         Ok(page)
-    }
-
-    /// Tells what entries are whose root blocks are here.
-    async fn look_at(&self, entries: &mut [FileEntry]) -> Result<()> {
-        for entry in entries {
-            let block = match self.shared.blocks.blocks(&[entry.cid]).await {
-                Err(Error::NotAvailableOffline { .. } | Error::Corrupt { .. }) => {
-                    // A raw block is a file, whoever has it.
-                    entry.kind = (Codec::of(&entry.cid)? == Codec::Raw).then_some(EntryKind::File);
-                    continue;
-                }
-                blocks => blocks?.pop(),
-            };
-            if let Some(block) = block {
-                let inspected = inspect(&block)?;
-                entry.kind = Some(inspected.kind);
-                entry.size = Some(if inspected.kind == EntryKind::Directory { 0 } else { inspected.size });
-            }
-        }
-        Ok(())
     }
 }

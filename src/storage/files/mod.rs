@@ -15,7 +15,7 @@ mod write;
 use std::rc::Rc;
 
 pub use self::{
-    list::{EntryPage, FileEntry, FileStat},
+    list::FileStat,
     root::{HISTORY, PastRoot},
     write::{FileWriter, WriteOptions},
 };
@@ -195,7 +195,7 @@ impl Files {
             let (inspected, block) = tree.inspect(&target.cid).await?;
             let made = retouch(tree.hasher, &block, change(inspected.metadata)).await?;
             let tsize = (target.tsize + made.bytes().len() as u64).saturating_sub(block.bytes().len() as u64);
-            let target = Target { cid: *made.cid(), tsize };
+            let target = Target { cid: made.cid().clone(), tsize };
             ahead.put(vec![made]).await?;
             Ok(Some(put(&names, target)))
         })
@@ -206,7 +206,7 @@ impl Files {
     async fn target(&self, tree: &Tree<'_>, found: Found, sink: &mut dyn BlockSink) -> Result<Target> {
         match found {
             Found::Entry(target) if target.tsize > 0 => Ok(target),
-            Found::Entry(Target { cid, .. }) => Ok(Target { cid, tsize: tree.known_size_of(&cid).await? }),
+            Found::Entry(Target { cid, .. }) => Ok(Target { cid: cid.clone(), tsize: tree.known_size_of(&cid).await? }),
             Found::Empty => self.edit(tree).directory(sink, None, None, Default::default()).await,
         }
     }
@@ -215,11 +215,11 @@ impl Files {
     async fn linked(&self, tree: &Tree<'_>, path: &Path) -> Result<Target> {
         let shared = &self.shared;
         let cid = match path.names().is_empty() {
-            true => *path.cid(),
+            true => path.cid().clone(),
             false => resolve(&shared.source(path.clone(), None, false, None), path).await?,
         };
-        walk_held(shared, &cid, &mut |cid| shared.blocks.rely_on(&[*cid])).await?;
-        Ok(Target { cid, tsize: tree.known_size_of(&cid).await? })
+        walk_held(shared, &cid, &mut |cid| shared.blocks.rely_on(std::slice::from_ref(cid))).await?;
+        Ok(Target { cid: cid.clone(), tsize: tree.known_size_of(&cid).await? })
     }
 
     fn tree(&self, roots: &Roots) -> Tree<'_> {
@@ -260,7 +260,7 @@ impl Files {
                 Some(Step::Root(root)) => root,
                 Some(Step::Below(plan)) => tree.apply(ahead, plan).await?,
             };
-            if roots.current() == Some(root.cid) {
+            if roots.current().as_ref() == Some(&root.cid) {
                 ahead.abort().await;
                 return Ok(());
             }

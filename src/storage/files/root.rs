@@ -16,7 +16,7 @@ pub const HISTORY: usize = 16;
 pub const NOTE: &str = "files";
 
 /// A root of the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastRoot {
     /// Its CID.
     pub cid: Cid,
@@ -63,7 +63,7 @@ impl Roots {
 
     /// The root in use; none: the tree is empty.
     pub fn current(&self) -> Option<Cid> {
-        self.roots.first().map(|root| root.cid)
+        self.roots.first().map(|root| root.cid.clone())
     }
 
     /// What the note says with another root in use, and the first ones before it.

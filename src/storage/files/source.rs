@@ -39,8 +39,8 @@ impl BlockSource for TreeSource {
             (Err(Error::NotAvailableOffline { .. } | Error::Corrupt { .. }), Ok(remotes)) => {
                 let mut blocks = Vec::with_capacity(cids.len());
                 for cid in cids {
-                    let session = Session::of_block(self.shared.clone(), remotes.clone(), *cid);
-                    blocks.extend(self.with(Ok(session.into())).blocks(&[*cid]).await?);
+                    let session = Session::of_block(self.shared.clone(), remotes.clone(), cid.clone());
+                    blocks.extend(self.with(Ok(session.into())).blocks(std::slice::from_ref(cid)).await?);
                 }
                 Ok(blocks)
             }

@@ -26,7 +26,7 @@ pub struct Tree<'a> {
 }
 
 /// Something in the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// A directory of which there is nothing yet: the root of an empty tree.
     Empty,
@@ -61,8 +61,8 @@ impl Plan {
 impl Tree<'_> {
     /// What a path leads to, if it leads to anything.
     pub async fn find(&self, names: &[String]) -> Result<Option<Found>> {
-        let Some(root) = self.root else { return Ok(names.is_empty().then_some(Found::Empty)) };
-        let mut here = Target { cid: root, tsize: 0 };
+        let Some(root) = &self.root else { return Ok(names.is_empty().then_some(Found::Empty)) };
+        let mut here = Target { cid: root.clone(), tsize: 0 };
         for name in names {
             match self.entry(&here.cid, name).await? {
                 Some(found) => here = found,
@@ -84,8 +84,8 @@ impl Tree<'_> {
 
     /// What something is, by its root block.
     pub async fn inspect(&self, cid: &Cid) -> Result<(Inspected, Block)> {
-        let block = self.source.blocks(&[*cid]).await?.pop();
-        let block = block.ok_or_else(|| Error::corrupt(*cid, "the source gave no block"))?;
+        let block = self.source.blocks(std::slice::from_ref(cid)).await?.pop();
+        let block = block.ok_or_else(|| Error::corrupt(cid.clone(), "the source gave no block"))?;
         Ok((inspect(&block)?, block))
     }
 
@@ -139,7 +139,7 @@ impl Tree<'_> {
 
     /// The root after these changes.
     pub async fn apply(&self, sink: &mut dyn BlockSink, plan: Plan) -> Result<Target> {
-        self.directory(sink, self.root, plan).await
+        self.directory(sink, self.root.clone(), plan).await
     }
 
     fn directory<'a>(

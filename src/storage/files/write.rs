@@ -98,8 +98,8 @@ impl FileWriter {
         let base = base(&tree, &names, slash, &options).await?;
         let mut offset = options.offset;
         let mut metadata = Metadata::default();
-        if let Some(cid) = base {
-            let (inspected, _) = tree.inspect(&cid).await?;
+        if let Some(cid) = &base {
+            let (inspected, _) = tree.inspect(cid).await?;
             metadata = inspected.metadata;
             match inspected.kind {
                 EntryKind::File => {}
@@ -112,7 +112,7 @@ impl FileWriter {
                 offset = inspected.size;
             }
         }
-        let from = base.filter(|_| !options.truncate);
+        let from = base.clone().filter(|_| !options.truncate);
         let layout = shared.options.layout;
         let edit = FileEdit::open(tree.source.clone(), shared.hasher.clone(), from, layout, offset, &mut ahead).await?;
         let now = shared.clock.now();
@@ -153,13 +153,13 @@ impl FileWriter {
         let built = edit.finish(self.keep_rest, self.options.metadata, &mut self.ahead).await?;
         let target = Target { cid: built.root, tsize: built.tsize };
         let FileWriter { files, names, options, base, ahead, .. } = self;
-        let (names, options, before) = (names.as_slice(), *options, *base);
+        let (names, options, before) = (names.as_slice(), *options, base.clone());
         files
             .swap(ahead, async |tree, _| {
                 if self::base(tree, names, false, &options).await? != before {
                     return Err(Error::Conflict { name: text(names) });
                 }
-                Ok(Some(put(names, target)))
+                Ok(Some(put(names, target.clone())))
             })
             .await
     }

@@ -156,7 +156,7 @@ impl Check {
 
     /// Notes a corrupt copy, which is set aside.
     fn set_aside(&mut self, mark: u64, cid: Cid, detail: &str) {
-        let finding = self.report.one(Fault::Corrupt, Some(cid), detail.to_owned());
+        let finding = self.report.one(Fault::Corrupt, Some(cid.clone()), detail.to_owned());
         if self.aside.len() < MAX_ASIDE {
             self.aside.insert(mark, Aside { cid, finding });
         }
@@ -166,7 +166,7 @@ impl Check {
     async fn mend(&mut self) -> Result<()> {
         let from = self.mending.len().saturating_sub(FETCHED_IN_STEP);
         let marks: Vec<u64> = self.mending.iter().skip(from).copied().collect();
-        let cids: Vec<Cid> = marks.iter().filter_map(|mark| Some(self.aside.get(mark)?.cid)).collect();
+        let cids: Vec<Cid> = marks.iter().filter_map(|mark| Some(self.aside.get(mark)?.cid.clone())).collect();
         let found = self.obtain(&cids).await?;
         let whole = self.are_whole(&cids).await?;
         for ((mark, found), whole) in marks.iter().zip(found).zip(whole) {
@@ -195,7 +195,8 @@ impl Check {
         let shared = &self.storage.shared;
         let keys: Vec<Key> = cids.iter().filter_map(block::key).collect();
         let held = shared.tier.get(&keys).await?;
-        let claims = cids.iter().zip(held).map(|(cid, held)| (*cid, held.map(|held| held.bytes).unwrap_or_default()));
+        let claims =
+            cids.iter().zip(held).map(|(cid, held)| (cid.clone(), held.map(|held| held.bytes).unwrap_or_default()));
         let proven = block::Block::verify(shared.hasher.as_ref(), claims.collect()).await?;
         Ok(proven.iter().map(Result::is_ok).collect())
     }

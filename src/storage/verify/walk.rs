@@ -56,16 +56,16 @@ impl Dag {
     fn new(keeper: Keeper, pin: Option<Pin>) -> Self {
         let lost = Finding {
             fault: Fault::Missing,
-            cid: Some(keeper.cid),
+            cid: Some(keeper.cid.clone()),
             found: 0,
             repaired: 0,
             some: Vec::new(),
             detail: String::new(),
         };
         Dag {
+            stack: vec![keeper.cid.clone()],
             keeper,
             pin,
-            stack: vec![keeper.cid],
             nodes: HashSet::new(),
             absent: Vec::new(),
             missed: HashSet::new(),
@@ -98,7 +98,7 @@ impl Check {
                     false => return Ok(()),
                 }
             };
-            match dag.stack.last().copied() {
+            match dag.stack.last().cloned() {
                 Some(cid) if dag.is_leaf(&cid) => {
                     self.reach(&cid);
                     self.pop();
@@ -124,7 +124,7 @@ impl Check {
         if self.walk.number == 0 {
             shared.end_pins().await?;
         }
-        let Some(keeper) = self.walk.page.front().copied() else {
+        let Some(keeper) = self.walk.page.front().cloned() else {
             let page = self.walk.keepers.next_page(&shared).await?;
             if page.is_empty() {
                 self.end_walk();
@@ -138,7 +138,7 @@ impl Check {
         let pin = pin.filter(|_| keeper.pinned);
         self.walk.page.pop_front();
         if keeper.pinned && keeper.recursive && !keeper.pending {
-            self.walk.pinned.insert(keeper.cid);
+            self.walk.pinned.insert(keeper.cid.clone());
         } else if self.walk.pinned.contains(&keeper.cid) {
             return Ok(true); // a root that was walked as a pin
         }
@@ -161,7 +161,7 @@ impl Check {
             }
             // What is still to come of a pin is not needed yet.
             Entry::Vacant(_) if !dag.keeper.needs(cid) => {}
-            Entry::Vacant(_) if dag.missed.insert(mark) => dag.absent.push(*cid),
+            Entry::Vacant(_) if dag.missed.insert(mark) => dag.absent.push(cid.clone()),
             Entry::Vacant(_) => {}
         }
     }
@@ -175,7 +175,8 @@ impl Check {
             self.pop();
             return Ok(0);
         }
-        let read = self.storage.shared.blocks.blocks(&[cid]).await.map(|blocks| blocks.into_iter().next());
+        let read =
+            self.storage.shared.blocks.blocks(std::slice::from_ref(&cid)).await.map(|blocks| blocks.into_iter().next());
         self.pop();
         match read {
             Ok(Some(node)) => {
@@ -196,14 +197,14 @@ impl Check {
             Ok(None) | Err(Error::NotAvailableOffline { .. }) => self.lack(&cid, mark),
             // Nobody has looked at it, or it has rotted since.
             Err(Error::Corrupt { detail, .. }) => {
-                mark.iter().for_each(|mark| self.set_aside(*mark, cid, &detail));
+                mark.iter().for_each(|mark| self.set_aside(*mark, cid.clone(), &detail));
                 self.lack(&cid, mark);
             }
             Err(Error::Io(why)) => {
                 let mut known = self.report.findings.iter_mut().filter(|known| known.fault == Fault::Unreadable);
-                match known.find(|known| known.cid.is_some_and(|known| known.hash() == cid.hash())) {
-                    Some(known) => known.cid = Some(cid),
-                    None => _ = self.report.one(Fault::Unreadable, Some(cid), why),
+                match known.find(|known| known.cid.as_ref().is_some_and(|known| known.hash() == cid.hash())) {
+                    Some(known) => known.cid = Some(cid.clone()),
+                    None => _ = self.report.one(Fault::Unreadable, Some(cid.clone()), why),
                 }
                 self.reach(&cid);
                 self.stop_at(place);
@@ -242,7 +243,7 @@ impl Check {
             if is_leaf(link) {
                 self.reach(link);
             } else if let Some(dag) = &mut self.walk.current {
-                dag.stack.push(*link);
+                dag.stack.push(link.clone());
             }
         }
     }
@@ -252,7 +253,7 @@ impl Check {
         let Some(dag) = &self.walk.current else { return Ok(()) };
         let most = if self.options.repair { FETCHED_IN_STEP } else { STEP_BLOCKS };
         let from = dag.absent.len().saturating_sub(most);
-        let cids: Vec<Cid> = dag.absent.iter().skip(from).copied().collect();
+        let cids: Vec<Cid> = dag.absent.iter().skip(from).cloned().collect();
         let found = self.obtain(&cids).await?;
         let Some(dag) = &mut self.walk.current else { return Ok(()) };
         dag.absent.truncate(from);
@@ -261,16 +262,16 @@ impl Check {
             let mark = mark(&key);
             if let Some(aside) = self.aside.get_mut(&mark) {
                 // Now its codec is known.
-                aside.cid = *cid;
+                aside.cid = cid.clone();
                 if let Some(finding) = aside.finding.and_then(|place| self.report.findings.get_mut(place)) {
-                    finding.cid = Some(*cid);
+                    finding.cid = Some(cid.clone());
                 }
             }
             let length = found.as_ref().ok().copied();
             if length != Some(UNKNOWN) {
                 dag.lost.found += 1;
                 if dag.lost.some.len() < SOME {
-                    dag.lost.some.push(*cid);
+                    dag.lost.some.push(cid.clone());
                 }
             }
             match found {
@@ -279,7 +280,7 @@ impl Check {
                     self.held.insert(mark, Block { length, keeper: self.walk.number });
                     dag.count(length);
                     if !dag.is_leaf(cid) {
-                        dag.stack.push(*cid);
+                        dag.stack.push(cid.clone());
                     }
                 }
                 Err(why) => {
@@ -298,7 +299,7 @@ impl Check {
     async fn end_keeper(&mut self) -> Result<()> {
         let Some(dag) = &self.walk.current else { return Ok(()) };
         let shared = &self.storage.shared;
-        let cid = dag.keeper.cid;
+        let cid = dag.keeper.cid.clone();
         // It may have been deleted meanwhile, and its blocks with it.
         let there = shared.tier.root(&cid).await?.is_some() || shared.tier.pin(&cid).await?.is_some();
         let whole = !dag.blind && dag.lost.found == dag.lost.repaired;

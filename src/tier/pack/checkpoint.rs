@@ -229,12 +229,12 @@ mod tests {
         checked.extend_from_slice(&head);
         let whole = [MAGIC.as_slice(), &crc32fast::hash(&checked).to_le_bytes(), &checked].concat();
         let found = parse(&whole).expect("it is whole");
-        assert_eq!(found.roots.pin(&cid), Some(Pin::recursive(cid)));
+        assert_eq!(found.roots.pin(&cid), Some(Pin::recursive(cid.clone())));
         assert_eq!((found.generation, found.quarantined), (3, 2));
         // And as it is written now.
         let mut roots = RootMap::default();
         roots.set_notes(vec![("note".into(), Some("value".into()))]);
-        roots.apply(Vec::new(), &[], vec![Pin { name: Some("x".into()), ..Pin::recursive(cid) }], &[]);
+        roots.apply(Vec::new(), &[], vec![Pin { name: Some("x".into()), ..Pin::recursive(cid.clone()) }], &[]);
         let at = Position { segment: 1, offset: 12 };
         let (_, bytes) = encode(4, at, &Table::default(), &roots, 0);
         let found = parse(&bytes).expect("it is whole");

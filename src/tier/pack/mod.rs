@@ -36,7 +36,7 @@ use crate::{
     block::{self, Block, Cid, Key},
     error::{Error, Result},
     hash::Hasher,
-    platform::{Clock, files::Directory},
+    platform::{Clock, Room, files::Directory},
 };
 
 /// The sizes at which the engine acts. The defaults are for real stores; tests take small ones.
@@ -74,6 +74,8 @@ pub struct Opening {
     pub limits: Limits,
     /// Take the store from an owner that may still be alive: it cannot write from then on.
     pub take_over: bool,
+    /// The host lets nobody else open it, so that no lease is needed.
+    pub exclusive: bool,
 }
 
 /// See [`Limits::checkpoint_bytes`].
@@ -109,8 +111,11 @@ impl PackTier {
         clock: Rc<dyn Clock>,
         opening: Opening,
     ) -> Result<PackTier> {
-        let Opening { limits, take_over } = opening;
-        let owner = Owner::claim(directory.clone(), clock, take_over).await?;
+        let Opening { limits, take_over, exclusive } = opening;
+        let owner = match exclusive {
+            true => Owner::alone(directory.clone(), clock),
+            false => Owner::claim(directory.clone(), clock, take_over).await?,
+        };
         let log = Log::open(directory.clone(), limits.segment_bytes).await?;
         let checkpoint = checkpoint::load(directory.as_ref()).await?;
         let segments = log.segments().await?;
@@ -154,6 +159,15 @@ impl PackTier {
         }
         tier.state.borrow_mut().quarantined += replay.damaged;
         Ok(tier)
+    }
+
+    /// Makes everything durable and gives the ownership back; nothing can be written any more. Dropping it does the same
+    /// where files answer at once, but for the making durable.
+    pub async fn close(&self) -> Result<()> {
+        let flushed = self.flush().await;
+        let _writing = self.writing.lock().await;
+        self.broken.borrow_mut().get_or_insert(Error::Cancelled);
+        flushed.and(self.owner.leave().await)
     }
 
     /// The log's end, to append to. The first time, what is torn is cut off, durably, before anything is written there.
@@ -323,7 +337,7 @@ impl PackTier {
 #[async_trait(?Send)]
 impl Tier for PackTier {
     fn kind(&self) -> &'static str {
-        "pack"
+        self.directory.kind()
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Held>>> {
@@ -368,6 +382,13 @@ impl Tier for PackTier {
         let (appended, held) = match self.append(&mut appender, &blocks, &change, sync).await {
             Ok(done) => done,
             Err(error) => {
+                let error = match error {
+                    Error::QuotaExceeded { .. } => {
+                        let needed = blocks.iter().map(|block| block.bytes().len() as u64).sum();
+                        Error::QuotaExceeded { needed, limit: 0 }
+                    }
+                    error => error,
+                };
                 // What was appended must not be found by a later opening, for this commit has failed.
                 let undone = if self.broken.borrow().is_some() { Ok(end) } else { appender.undo().await };
                 if let Err(failure) = undone {
@@ -460,6 +481,10 @@ impl Tier for PackTier {
 
     async fn compact(&self) -> Result<Compacted> {
         self.compact_a_step().await
+    }
+
+    async fn room(&self) -> Result<Option<Room>> {
+        self.directory.room().await
     }
 
     fn recovery(&self) -> Recovery {

@@ -34,6 +34,8 @@ pub struct Owner {
     token: u64,
     /// The last sign of life.
     signed: Cell<u64>,
+    /// Whether there is a lease: not where the host keeps others out, and not after the end.
+    leased: Cell<bool>,
 }
 
 struct Lease {
@@ -53,14 +55,23 @@ impl Owner {
                 (OWNER_TIMEOUT - age).div_ceil(1000),
             )));
         }
-        let owner = Owner { token: token(clock.as_ref()), directory, clock, signed: Cell::new(0) };
+        let owner =
+            Owner { token: token(clock.as_ref()), directory, clock, signed: Cell::new(0), leased: Cell::new(true) };
         owner.sign().await?;
         // Of two that come at the same time, the one that wrote last has it.
         if owner.holds().await? { Ok(owner) } else { Err(overtaken()) }
     }
 
+    /// The owner where the host itself lets nobody else in.
+    pub fn alone(directory: Rc<dyn Directory>, clock: Rc<dyn Clock>) -> Owner {
+        Owner { token: 0, directory, clock, signed: Cell::new(0), leased: Cell::new(false) }
+    }
+
     /// Whether the lease is this owner's, and renewed. False: nobody has it. [`Error::Locked`]: another one has.
     pub async fn holds(&self) -> Result<bool> {
+        if !self.leased.get() {
+            return Ok(true);
+        }
         match read(self.directory.as_ref()).await? {
             Some(lease) if lease.token == self.token => {
                 if self.is_due() {
@@ -91,11 +102,16 @@ impl Owner {
     }
 
     fn is_due(&self) -> bool {
-        self.clock.now().abs_diff(self.signed.get()) >= RENEWED_AFTER
+        self.leased.get() && self.clock.now().abs_diff(self.signed.get()) >= RENEWED_AFTER
     }
 
-    async fn leave(&self) -> Result<()> {
-        if self.holds().await? { self.directory.remove(NAME).await } else { Ok(()) }
+    /// Gives the lease back.
+    pub async fn leave(&self) -> Result<()> {
+        if self.leased.get() && self.holds().await? {
+            self.directory.remove(NAME).await?;
+        }
+        self.leased.set(false);
+        Ok(())
     }
 }
 

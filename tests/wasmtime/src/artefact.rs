@@ -1,4 +1,4 @@
-//! The built components, compiled once for all test binaries.
+//! The built components, compiled once for both test programs.
 
 use std::{
     env, fs,

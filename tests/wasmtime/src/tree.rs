@@ -5,11 +5,11 @@ use wasmtime::component::ResourceAny;
 use crate::{
     Plugin,
     bindings::exports::ipfs_kit::storage::{
-        files::{CopyFrom, EntryPage, FileStat, Metadata, Mtime, PastRoot, WriteOptions},
+        files::{CopyFrom, FileStat, Metadata, Mtime, PastRoot, WriteOptions},
         names::{Expected, NamePage, Named},
     },
     plugin::TRAP,
-    types::Error,
+    types::{Error, FilePage},
 };
 
 /// What makes a file and writes it from its beginning.
@@ -44,7 +44,7 @@ verbs! {
     fn files_truncate(path: &str, length: u64) -> Result<(), Error> = call_truncate;
     fn files_reader(path: &str, offset: u64, length: Option<u64>) -> Result<ResourceAny, Error> = call_open_reader;
     fn files_mkdir(path: &str, parents: bool, metadata: Metadata) -> Result<(), Error> = call_mkdir;
-    fn files_ls(path: &str, after: Option<&str>, limit: u32) -> Result<EntryPage, Error> = call_ls;
+    fn files_ls(path: &str, after: Option<&str>, limit: u32) -> Result<FilePage, Error> = call_ls;
     fn files_stat(path: &str) -> Result<FileStat, Error> = call_stat;
     fn files_cp(from: &CopyFrom, to: &str, parents: bool) -> Result<(), Error> = call_cp;
     fn files_mv(from: &str, to: &str) -> Result<(), Error> = call_mv;

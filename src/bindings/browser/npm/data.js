@@ -11,7 +11,7 @@ export async function write(writer, data, { signal, onProgress }) {
   const bytes = inMemory(data);
   const total = bytes?.length ?? data?.size;
   try {
-    await feed(writer, pieces(bytes ?? data, signal), { signal, onProgress, total });
+    await feed(writer, bytes ?? data, { signal, onProgress, total });
     return await call(writer.finish());
   } catch (error) {
     await writer.abort(); // after a write under way, if any: then nothing borrows the writer
@@ -30,8 +30,13 @@ export function inMemory(data) {
   return undefined;
 }
 
-/** Has a writer take what a source gives: while it takes a piece, the next one is read. */
-export async function feed(writer, source, { signal, onProgress, total, done = 0 }) {
+/**
+ * Has a writer take what is to be stored, without the first `done` bytes: while it takes a piece, the next one is read. One
+ * that is in a worker reads a File or Blob there.
+ */
+export async function feed(writer, data, { signal, onProgress, total, done = 0 }) {
+  if (data instanceof Blob && writer.feed) return abortable(writer.feed(data, { signal, onProgress, total, done }), signal);
+  const source = pieces(data, signal, done);
   try {
     let next = source.next();
     for (;;) {

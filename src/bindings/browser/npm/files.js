@@ -41,7 +41,7 @@ export function filesOf({ open, read, call, write, inMemory }) {
       let after;
       do {
         const page = await files.ls(path, { after });
-        yield* page.entries;
+        yield* page.files;
         after = page.next;
       } while (after !== undefined);
     },

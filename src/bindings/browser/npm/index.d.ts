@@ -34,8 +34,15 @@ export interface Layout {
 }
 
 export interface OpenOptions {
-  /** The name of the IndexedDB database. Default: `ipfs-kit-storage`. */
+  /** The name of the store: of its folder in OPFS, or of its IndexedDB database. Default: `ipfs-kit-storage`. */
   name?: string;
+  /**
+   * Where it is kept. `opfs`: in files, by a dedicated worker, which also runs the engine; of several tabs one has it open,
+   * and the others call that. `indexeddb`: in a database, by the engine in this page or worker. `auto` (default): `opfs` where
+   * there is a worker and OPFS, else `indexeddb`. A store that is in the other place is moved, as a whole, when nobody else has
+   * it open there: LockedError if `indexeddb` is asked for and somebody has. `backendStatus` tells where it is.
+   */
+  tier?: 'auto' | 'opfs' | 'indexeddb';
   /** The layout of files stored without one of their own. */
   layout?: Layout;
   /**
@@ -55,8 +62,129 @@ export interface OpenOptions {
   remotes?: (string | Remote)[];
   /** Milliseconds after which a remote that sends nothing, or hardly anything, is given up. Default: 20,000. */
   remoteTimeout?: number;
+  /** Places that keep copies of what is stored here. They are given nothing but what a policy says. */
+  backends?: BackendOptions[];
+  /** Which of them get a copy of what is stored, unless a call says otherwise. Default: none. */
+  policy?: ReplicationPolicy;
+  /**
+   * Whether what is due for the backends is done in the background, at once when something was stored, and later what is due
+   * later: `sync` does it otherwise. Default: true.
+   */
+  autoSync?: boolean;
   /** Where the wasm is, when it does not lie beside the script: a URL, a Response or its bytes. Counts once. */
   module?: RequestInfo | URL | Response | BufferSource | WebAssembly.Module;
+}
+
+/** A place that keeps copies. Records name it by its name, so that is to stay the same; secrets are kept nowhere. */
+export interface BackendOptions {
+  /** `kubo`: a Kubo node, by its RPC, which pins what it is given. */
+  kind: 'kubo';
+  /** 1 to 256 bytes without blanks. */
+  name: string;
+  /** Where it is. It must allow this page's origin (CORS). */
+  url: string;
+  /** Roots that are under way to it at once. Default: 4. */
+  atOnce?: number;
+  /** Bytes sent to it a second, over some time. Default: as many as go. */
+  bytesPerSecond?: number;
+}
+
+/** Where copies are to be. What is left out is as the storage's `policy` has it. */
+export interface ReplicationPolicy {
+  /** The names of the backends that are to have one. Default: none. */
+  backends?: string[];
+  /** How many proven copies it takes to be replicated. Default, and where there are fewer backends: one at each. */
+  copies?: number;
+  /** How much is read back before a copy counts: so many ways from the root to a leaf, or all. Default: 16. */
+  readBack?: number | 'all';
+  /** With so many proven copies the local one may be evicted, unless it is pinned. Default: `copies`. */
+  evictWith?: number;
+  /** Whether to pin what is stored. */
+  pin?: boolean;
+  /** Days after which copies are read back again; 0: never. Default: 30. */
+  auditDays?: number;
+  /** Another backend that is to have a copy when it is so many days old. */
+  archive?: { backend: string; days: number };
+}
+
+/** A root on its way to a backend. */
+export interface Delivery {
+  cid: string;
+  /** The backend's name. */
+  backend: string;
+  /**
+   * `stored`: the backend says that it has it, which is to be proven. `failed`: given up; `replicate` tries it again.
+   * `verified` ones are no longer listed: they are replicas.
+   */
+  state: 'queued' | 'sending' | 'stored' | 'verified' | 'failed' | 'removing';
+  /** Bytes sent so far. */
+  sent: number;
+  /** When it was queued, in milliseconds since the Unix epoch. */
+  queued: number;
+  /** What went wrong the last time, if it has not gone well since. */
+  setback: Setback | undefined;
+  /** What the backend tells of it. */
+  details: Record<string, string>;
+}
+
+export interface Setback {
+  /** Whether it could not be read here, or the backend failed. */
+  place: 'here' | 'there';
+  why: string;
+  /** Failures in a row. */
+  failures: number;
+  /** When it is tried again, in milliseconds since the Unix epoch; undefined: it was given up. */
+  next: number | undefined;
+}
+
+/** A copy that was read back, and how much of it. */
+export interface Replica {
+  /** The backend's name. */
+  backend: string;
+  /** When the backend said that it has it, in milliseconds since the Unix epoch. */
+  stored: number;
+  /** When it was read back last, likewise: the age of the evidence. */
+  verified: number;
+  /** Blocks that were read back then, */
+  blocks: number;
+  /** and their bytes. */
+  bytes: number;
+  /** Whether these were all. */
+  all: boolean;
+  /** What the backend tells of it. */
+  details: Record<string, string>;
+}
+
+/** Where a root stands. */
+export interface Replication {
+  /** Whether there are as many proven copies as were promised. */
+  replicated: boolean;
+  /** How many that is; undefined if nothing was promised. */
+  wanted: number | undefined;
+  /** The copies that were proven. */
+  replicas: Replica[];
+  /** What is still to be done. */
+  deliveries: Delivery[];
+}
+
+/** What `sync` did. */
+export interface SyncReport {
+  /** Bytes sent. */
+  sent: number;
+  /** Copies that were read back, and are whole. */
+  verified: number;
+  /** Copies that were not there, or not whole, when they were read back: they are made anew. */
+  lost: number;
+  /** Copies that were removed. */
+  removed: number;
+  /** Deliveries that were given up, now or earlier. */
+  failed: number;
+  /** Deliveries that wait. */
+  waiting: number;
+  /** When the first of them, or an audit, is due, in milliseconds since the Unix epoch. */
+  next: number | undefined;
+  /** Why nothing was asked of anybody, if so. */
+  offline: OfflineReason | undefined;
 }
 
 /** A place that may have blocks. What it gives need not be trusted: it is proven before it is kept. */
@@ -84,6 +212,8 @@ export interface StoreOptions {
   pin?: boolean;
   /** Default: the storage's. */
   layout?: Layout;
+  /** Where copies of it are to be: laid over the storage's `policy`, and queued with the same commit. */
+  replicate?: ReplicationPolicy;
 }
 
 export interface CallOptions {
@@ -124,7 +254,6 @@ export interface Pushed {
   bytes: number;
 }
 
-/** A stored root. */
 /** What is known of a stored root, of an entry of a directory, or of what is at a path. */
 export interface FileInfo {
   cid: string;
@@ -579,16 +708,6 @@ export interface FileStat {
   mtime: number | undefined;
 }
 
-/** An entry of a directory of the mutable tree. */
-export interface FileEntry {
-  name: string;
-  cid: string;
-  /** Undefined if its root block is not held. */
-  kind: FileKind | undefined;
-  /** Bytes of a file, 0 of a directory; undefined likewise. */
-  size: number | undefined;
-}
-
 /**
  * The mutable tree: files and directories under paths like `/a/b.txt`, as Kubo's `files` commands have it (MFS). All in it is
  * kept, and so are its last 16 roots. Of two changes at once, also in two tabs, none is lost.
@@ -613,10 +732,10 @@ export interface Files {
   ls(
     path?: string,
     options?: { after?: string; limit?: number },
-  ): Promise<{ entries: FileEntry[]; next: string | undefined }>;
+  ): Promise<{ files: FileInfo[]; next: string | undefined }>;
 
   /** All entries of a directory, page by page. */
-  list(path?: string): AsyncGenerator<FileEntry, void, undefined>;
+  list(path?: string): AsyncGenerator<FileInfo, void, undefined>;
 
   /** What is at a path. */
   stat(path?: string): Promise<FileStat>;
@@ -735,6 +854,43 @@ export class Storage {
     remote: string | Remote,
     options?: { pin?: boolean; signal?: AbortSignal; onPushed?: (pushed: Pushed) => void },
   ): Promise<Pushed>;
+
+  /**
+   * Queues a stored root for the backends of a policy, laid over the storage's. What is no root yet is fetched, and is one
+   * then. What was given up is tried again.
+   */
+  replicate(cid: CidLike, policy?: ReplicationPolicy): Promise<void>;
+
+  /** Has the copies of a root removed, at one backend or at all; they count no more at once. Nothing is deleted here. */
+  release(cid: CidLike, options?: { backend?: string }): Promise<void>;
+
+  /** Queues the copies of a root, or of all roots, to be read back again. */
+  audit(cid?: CidLike): Promise<void>;
+
+  /** Where a root stands: its proven copies, and what is still to be done. */
+  replication(cid: CidLike): Promise<Replication>;
+
+  /** The proven copies of a root. */
+  replicas(cid: CidLike): Promise<Replica[]>;
+
+  /** A page of what is still to be done. Give `next` as `after` to get the next page. */
+  listOutbox(options?: { after?: string; limit?: number }): Promise<{ deliveries: Delivery[]; next: string | undefined }>;
+
+  /** All that is still to be done for the backends. */
+  outbox(): AsyncGenerator<Delivery, void, undefined>;
+
+  /**
+   * Does what is due for the backends: sends, reads back, removes. What is due within `wait` milliseconds is waited for
+   * (default: 0). It may be called at any time, also while another is under way, such as in a service worker's `sync` event.
+   * A delivery that fails is no error here: it is in its record.
+   */
+  sync(options?: { wait?: number; signal?: AbortSignal }): Promise<SyncReport>;
+
+  /**
+   * Has a function told of each step that this storage's calls of `sync` make: the root, the backend's name, and what is
+   * still to be done, which is undefined at its end. Returns a function that ends this.
+   */
+  onDelivery(listener: (cid: string, backend: string, delivery: Delivery | undefined) => void): () => void;
 
   /**
    * Has a name lead to a CID. What that reaches is neither collected, evicted nor deleted; it need not be held, and is not
@@ -933,11 +1089,11 @@ export class ConflictError extends StorageError {
   /** What was to be changed: a name, or the root of the mutable tree. */
   readonly key: string;
 }
-/** Another tab has opened the database in a newer version. */
+/** Another tab has opened the database in a newer version, or the store in OPFS; or another process the folder. */
 export class LockedError extends StorageError {}
 /** Not offered by this build or for this kind of data. */
 export class UnsupportedError extends StorageError {}
 /** The storage was closed. */
 export class CancelledError extends StorageError {}
-/** The browser failed; the same call may work later. */
+/** The browser failed, or the tab that had the store open is gone; the same call may work later. */
 export class IoError extends StorageError {}

@@ -1,417 +1,69 @@
-// The package: the engine in the habits of the web. Types and documentation are in index.d.ts.
+// The package in browsers: stores are in OPFS where that can be, with their engine in a worker, and else in IndexedDB, with
+// their engine here. Where there is no worker, as in service workers, a store that is in OPFS is that of the pages. Types and documentation are in index.d.ts.
 
-import init, { Cancel, Engine } from './ipfs_kit_storage.js';
-import { abortable, call } from './calls.js';
-import { feed, inMemory, pieces, SLICE_BYTES, write } from './data.js';
-import { InvalidArgumentError, CancelledError } from './errors.js';
-import { filesOf } from './files.js';
-import { treeOf } from './folders.js';
-import { storeTree } from './tree.js';
+import { canAsk, canHost, giveBack, openClient } from './client.js';
+import { openDatabase } from './engine.js'; // not when it is needed: service workers import nothing later
+import { InvalidArgumentError, IoError, LockedError, StorageError, UnsupportedError } from './errors.js';
+import { holdSoon, placeLock } from './names.js';
+import { opening } from './opening.js';
+import { exists } from './opfs.js';
 
 export * from './errors.js';
+export { Storage } from './storage.js';
+export const { openStorage, getStorage, resetStorage } = opening(connect);
 
-/** Roots, pins or keys asked for at a time by `files`, `pins` and `blockKeys`. */
-const PAGE = 1000;
-
-let loading;
-
-export async function openStorage({ name = 'ipfs-kit-storage', module, remotes = [], ...options } = {}) {
-  const disabled = isSet(globalThis.IPFS_KIT_DISABLE);
-  // One that failed to load, offline perhaps, may load the next time.
-  loading ??= init(module === undefined ? undefined : { module_or_path: module }).catch((error) => {
-    loading = undefined;
-    throw error;
-  });
-  await loading;
-  return new Storage(await call(Engine.open(name, { ...options, disabled }, [...remotes])));
-}
-
-let shared;
-
-export function getStorage(options) {
-  shared ??= openStorage(options).catch((error) => {
-    shared = undefined;
-    throw error;
-  });
-  return shared;
-}
-
-export async function resetStorage() {
-  const storage = shared;
-  shared = undefined;
-  await storage?.then((open) => open.close(), () => {});
-}
-
-export class Storage {
-  #engine;
-  #files;
-
-  constructor(engine) {
-    this.#engine = engine;
+async function connect({ name, remotes, tier = 'auto', module, ...options }) {
+  if (!['auto', 'opfs', 'indexeddb'].includes(tier)) {
+    throw new InvalidArgumentError(`a tier is auto, opfs or indexeddb, not ${tier}`, { code: 'invalid-argument' });
   }
-
-  async store(data, { signal, onProgress, filename = data?.name, ...options } = {}) {
-    signal?.throwIfAborted();
-    const settings = { ...options, filename };
-    const bytes = inMemory(data);
-    if (bytes !== undefined && bytes.length <= SLICE_BYTES) {
-      const stored = await call(this.#open().store(bytes, settings));
-      onProgress?.({ done: stored.size, total: stored.size });
-      return stored;
+  const wasm = await portable(module);
+  if (tier === 'indexeddb') {
+    if (await isInFiles(name)) {
+      // What is written to a database beside it would be lost when one of the two has to go.
+      if (!canHost()) throw new UnsupportedError('it is in OPFS, and there is no worker here to move it', { code: 'unsupported' });
+      await giveBack(name, wasm);
     }
-    const writer = await call((async () => this.#open().writer(settings))());
-    return write(writer, data, { signal, onProgress });
+    return inDatabase(name, wasm, options, remotes);
   }
-
-  async storeTree(source, { signal, onProgress, hidden = false, ...options } = {}) {
-    signal?.throwIfAborted();
-    const { entries, filename } = treeOf(source, hidden); // at once: after its event a DataTransfer is empty
-    const settings = { ...options, filename: options.filename ?? filename };
-    const tree = await call((async () => this.#open().tree(settings))());
-    return storeTree(tree, entries, { signal, onProgress });
-  }
-
-  async importCar(archive, { signal, onProgress, ...options } = {}) {
-    signal?.throwIfAborted();
-    const data = inMemory(archive) ?? archive;
-    const importer = await call(this.#open().importCar(options));
+  if (canHost() || (canAsk() && (await isInFiles(name)))) {
     try {
-      const done = importer.position;
-      const total = data?.length ?? data?.size;
-      await feed(importer, pieces(data, signal, done), { signal, onProgress, total, done });
-      return await call(importer.finish());
+      const client = await openClient(name, wasm, options, remotes);
+      if (client) return client;
     } catch (error) {
-      await importer.close(); // what can be resumed stays
-      throw error;
-    } finally {
-      importer.free();
+      // What the engine says counts. A worker that does not start, or that has no OPFS, is none.
+      if (error instanceof StorageError && error.code !== 'unsupported') throw error;
+      // But a store that is there is not to look empty.
+      if (await isInFiles(name)) throw new IoError(`its worker does not start: ${error.message}`, { code: 'io' });
     }
   }
+  if (tier === 'opfs') throw new UnsupportedError('there is no OPFS here, or no worker for it', { code: 'unsupported' });
+  return inDatabase(name, wasm, options, remotes);
+}
 
-  async forgetCarImport(resume) {
-    const importer = await call(this.#open().importCar({ resume }));
-    await call(importer.abort()).finally(() => importer.free());
-  }
+/** Whether there is a store of this name in OPFS, as far as anybody can tell here. */
+function isInFiles(name) {
+  return exists(name).catch(() => false);
+}
 
-  exportCar(paths, { signal, ...options } = {}) {
-    const cancel = new Cancel();
-    const wanted = Array.isArray(paths) ? paths.map(text) : [text(paths)];
-    let opening;
-    let reading;
-    const end = () => {
-      cancel.cancel();
-      // A call under way borrows the exporter until it has ended.
-      Promise.allSettled([opening, reading]).then(([{ value: exporter }]) => exporter?.free());
-    };
-    return new ReadableStream(
-      {
-        start: async () => {
-          signal?.throwIfAborted();
-          opening = call(this.#open().exportCar(wanted, options, cancel));
-          await abortable(opening, signal, cancel);
-        },
-        pull: async (controller) => {
-          try {
-            reading = call((await opening).next(cancel));
-            const piece = await abortable(reading, signal, cancel);
-            if (piece !== undefined) return controller.enqueue(piece);
-            controller.close();
-          } catch (error) {
-            end();
-            throw error;
-          }
-          end();
-        },
-        cancel: end,
-      },
-      { highWaterMark: 0 },
-    );
-  }
-
-  async storeMany(files, { signal } = {}) {
-    const pairs = [];
-    for (const { data, filename = data?.name, ...options } of files) {
-      signal?.throwIfAborted();
-      const bytes = inMemory(data) ?? new Uint8Array(await abortable(new Response(data).arrayBuffer(), signal));
-      pairs.push([bytes, { ...options, filename }]);
+/** The engine here, over IndexedDB. */
+async function inDatabase(name, module, options, remotes) {
+  const release = canAsk() ? await holdSoon(placeLock(name), { mode: 'shared' }, 2000) : () => {};
+  try {
+    // It may have come to be in files since that was looked at. From here on it cannot.
+    if (!release || (canAsk() && (await isInFiles(name)))) {
+      throw new LockedError('it is open elsewhere, in OPFS; close it there, or open it again', { code: 'locked' });
     }
-    signal?.throwIfAborted();
-    return call(this.#open().storeMany(pairs));
-  }
-
-  async retrieve(path, options) {
-    return this.#whole(path, options);
-  }
-
-  stream(path, options) {
-    const cancel = new Cancel();
-    const source = this.#read(path, options, cancel);
-    return new ReadableStream(
-      {
-        start: () => source.next(),
-        pull: async (controller) => {
-          const { done, value } = await source.next();
-          if (done) controller.close();
-          else controller.enqueue(value.piece);
-        },
-        cancel: () => {
-          cancel.cancel();
-          source.return().catch(() => {});
-        },
-      },
-      { highWaterMark: 0 },
-    );
-  }
-
-  async stat(path, { offline = false } = {}) {
-    return call(this.#open().stat(text(path), Boolean(offline)));
-  }
-
-  async listFiles(path = '/', { after, limit = PAGE, offline = false } = {}) {
-    return call(this.#open().listFiles(text(path), after, limit, Boolean(offline)));
-  }
-
-  /** The verbs of the mutable tree. */
-  get files() {
-    this.#files ??= filesOf({
-      open: () => this.#open(),
-      read: (path, options) => this.#whole(path, options, (...given) => this.#open().filesReader(...given)),
-      call,
-      write,
-      inMemory,
-    });
-    return this.#files;
-  }
-
-  async *ls(path = '/', { offline = false } = {}) {
-    let after;
-    do {
-      const page = await this.listFiles(path, { after, offline });
-      yield* page.files;
-      after = page.next;
-    } while (after !== undefined);
-  }
-
-  async exists(cid) {
-    return call(this.#open().exists(text(cid)));
-  }
-
-  async delete(cid, { force = false } = {}) {
-    return call(this.#open().delete(text(cid), Boolean(force)));
-  }
-
-  async pin(cid, { signal, onFetched, expires, ...options } = {}) {
-    const wanted = { ...options, expires: expires?.valueOf() }; // a Date's value is in milliseconds
-    return this.#cancellable(signal, (engine, cancel) => engine.pin(text(cid), wanted, onFetched, cancel));
-  }
-
-  async listPins({ after, limit = PAGE } = {}) {
-    return call(this.#open().listPins(after, limit));
-  }
-
-  async *pins() {
-    let after;
-    do {
-      const page = await this.listPins({ after });
-      yield* page.pins;
-      after = page.next;
-    } while (after !== undefined);
-  }
-
-  async setName(name, cid, { expect } = {}) {
-    return call(this.#open().setName(name, text(cid), expect == null ? expect : text(expect)));
-  }
-
-  async getName(name) {
-    return call(this.#open().getName(name));
-  }
-
-  async removeName(name, { expect } = {}) {
-    return call(this.#open().removeName(name, expect == null ? expect : text(expect)));
-  }
-
-  async listNames({ prefix = '', after, limit = PAGE } = {}) {
-    return call(this.#open().listNames(prefix, after, limit));
-  }
-
-  async *names(prefix = '') {
-    let after;
-    do {
-      const page = await this.listNames({ prefix, after });
-      yield* page.names;
-      after = page.next;
-    } while (after !== undefined);
-  }
-
-  async unpin(cid) {
-    return call(this.#open().unpin(text(cid)));
-  }
-
-  async push(cid, remote, { signal, onPushed, pin = false } = {}) {
-    const start = (engine, cancel) => engine.push(text(cid), String(remote?.name ?? remote), Boolean(pin), onPushed, cancel);
-    return this.#cancellable(signal, start);
-  }
-
-  async putValue(value, { signal, ...options } = {}) {
-    return this.#cancellable(signal, (engine, cancel) => engine.putValue(value, options, cancel));
-  }
-
-  async getValue(path, { signal, offline = false, link } = {}) {
-    return this.#cancellable(signal, (engine, cancel) => engine.getValue(text(path), Boolean(offline), link, cancel));
-  }
-
-  async putBlocks(blocks, { signal } = {}) {
-    signal?.throwIfAborted();
-    const all = [...blocks];
-    const cids = all.map(({ cid }) => text(cid));
-    return abortable(call(this.#open().putBlocks(cids, all.map(({ bytes }) => bytes))), signal);
-  }
-
-  async getBlock(cid, { signal, offline = false } = {}) {
-    return this.#cancellable(signal, (engine, cancel) => engine.getBlock(text(cid), Boolean(offline), cancel));
-  }
-
-  async deleteBlocks(cids, { signal } = {}) {
-    signal?.throwIfAborted();
-    return abortable(call(this.#open().deleteBlocks(Array.from(cids, text))), signal);
-  }
-
-  async *blockKeys() {
-    let after;
-    for (;;) {
-      const page = await call(this.#open().blockKeys(after, PAGE));
-      if (page.length === 0) return;
-      after = page.at(-1);
-      yield* page;
-    }
-  }
-
-  async backendStatus() {
-    return call(this.#open().backendStatus());
-  }
-
-  isAvailable() {
-    return this.#open().isAvailable();
-  }
-
-  async configureCache(config) {
-    return call((async () => this.#open().configureCache(config))());
-  }
-
-  async persist() {
-    this.#open();
-    const { storage } = navigator;
-    return (await (storage?.persist ? storage.persist() : storage?.persisted())) ?? false;
-  }
-
-  async flush() {
-    return call(this.#open().flush());
-  }
-
-  async collect({ signal, onProgress, dryRun = false } = {}) {
-    signal?.throwIfAborted();
-    const cancel = new Cancel();
-    const collection = await call((async () => this.#open().collection(dryRun))());
-    try {
-      for (;;) {
-        const progress = await abortable(call(collection.step(cancel)), signal, cancel);
-        if (progress === undefined) return await call(collection.report());
-        onProgress?.(progress);
-      }
-    } finally {
-      collection.free();
-    }
-  }
-
-  onEvicted(listener) {
-    this.#open().onEvicted(listener);
-  }
-
-  async verify({ signal, onProgress, ...options } = {}) {
-    signal?.throwIfAborted();
-    const cancel = new Cancel();
-    const check = await call((async () => this.#open().check(options))());
-    try {
-      for (;;) {
-        const progress = await abortable(call(check.step(cancel)), signal, cancel);
-        if (progress === undefined) return await call(check.report());
-        onProgress?.(progress);
-      }
-    } finally {
-      check.free();
-    }
-  }
-
-  close() {
-    this.#engine?.close();
-    this.#engine = undefined;
-  }
-
-  #open() {
-    if (this.#engine === undefined) throw new CancelledError('this storage was closed', { code: 'cancelled' });
-    return this.#engine;
-  }
-
-  /** A call of the engine, which ends, and all that it has under way, when the signal aborts. */
-  async #cancellable(signal, start) {
-    signal?.throwIfAborted();
-    const cancel = new Cancel();
-    return abortable(call(start(this.#open(), cancel)), signal, cancel);
-  }
-
-  /** All pieces of a file in one. */
-  async #whole(path, options, open) {
-    let whole;
-    for await (const { piece, done, total } of this.#read(path, options, undefined, open)) {
-      whole ??= new Uint8Array(total);
-      whole.set(piece, done - piece.length);
-    }
-    return whole;
-  }
-
-  /**
-   * The pieces of a file, and how far each reaches. The first is empty, and says that the file is open. `open` opens one of
-   * the mutable tree.
-   */
-  async *#read(path, options = {}, cancel = new Cancel(), open = undefined) {
-    const { signal, onProgress, onFetched, offset = 0, length, offline = false, pin = false } = options;
-    signal?.throwIfAborted();
-    for (const value of [offset, length ?? 0]) {
-      if (!Number.isSafeInteger(value) || value < 0) {
-        throw new InvalidArgumentError(`offset and length are whole numbers from 0, not ${value}`, {
-          code: 'invalid-argument',
-        });
-      }
-    }
-    const wanted = { offset, length, offline: Boolean(offline), pin: Boolean(pin) };
-    const start = () => open?.(path, wanted, cancel) ?? this.#open().reader(text(path), wanted, onFetched, cancel);
-    const opening = call(start());
-    let reading;
-    try {
-      const reader = await abortable(opening, signal, cancel);
-      const total = reader.length;
-      let done = 0;
-      yield { piece: new Uint8Array(), done, total };
-      while (done < total) {
-        reading = call(reader.next(cancel));
-        const piece = await abortable(reading, signal, cancel);
-        done += piece.length;
-        onProgress?.({ done, total });
-        yield { piece, done, total };
-      }
-    } finally {
-      cancel.cancel();
-      // A call under way borrows the reader until it has ended. The caller need not wait for that.
-      Promise.allSettled([opening, reading]).then(([{ value: reader }]) => reader?.free());
-    }
+    return await openDatabase(name, module, options, remotes, release);
+  } catch (error) {
+    release?.();
+    throw error;
   }
 }
 
-/** A CID or path as text, whatever object it comes in: those of other IPFS libraries have a toString. */
-function text(cid) {
-  return String(cid);
-}
-
-function isSet(value) {
-  return ['1', 'true', 'yes'].includes(String(value).toLowerCase());
+/** Where the wasm is, or what it is, as it can be given to a worker. */
+async function portable(module) {
+  if (module instanceof Response) return module.arrayBuffer();
+  if (module instanceof Request) return module.url;
+  if (typeof module === 'string' || module instanceof URL) return new URL(module, globalThis.location?.href).href;
+  return module;
 }

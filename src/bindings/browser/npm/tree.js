@@ -1,7 +1,7 @@
 // Trees on their way in: small files go to the engine many at a time, large ones piece by piece.
 
 import { abortable, call } from './calls.js';
-import { feed, inMemory, iterator, pieces } from './data.js';
+import { feed, inMemory, iterator } from './data.js';
 import { InvalidArgumentError } from './errors.js';
 
 /** Files of up to so many bytes go together with others, */
@@ -82,7 +82,7 @@ async function addAll(tree, source, signal, onProgress) {
       await call(tree.beginFile(path, mode, mtime));
       const { done, files } = told;
       const onPiece = (piece) => tell({ path, done: done + piece.done });
-      await feed(tree, pieces(data, signal), { signal, onProgress: onPiece });
+      await feed(tree, data, { signal, onProgress: onPiece });
       await call(tree.endFile());
       tell({ path, files: files + 1 });
     }

@@ -1,0 +1,112 @@
+//! The blocks of a DAG in the order in which they are given to backends: depth first, a node before what is below it, each
+//! once. So a place in it is a number, and whoever was broken off goes on from there.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    rc::Rc,
+};
+
+use crate::{
+    block::{Block, Cid},
+    dag::{self, is_leaf, mark},
+    error::{Error, Result},
+    unixfs::{BlockSource, one},
+};
+
+/// Leaves read at once.
+const LEAVES_AT_ONCE: usize = 8;
+
+/// The blocks of a DAG, one after the other.
+pub struct Feed {
+    source: Rc<dyn BlockSource>,
+    root: Cid,
+    /// The next is last.
+    stack: Vec<Cid>,
+    seen: HashSet<[u8; 20]>,
+    place: u64,
+    ready: VecDeque<Block>,
+}
+
+impl Feed {
+    /// From the beginning.
+    pub fn new(source: Rc<dyn BlockSource>, root: Cid) -> Self {
+        let stack = vec![root.clone()];
+        Feed { source, root, stack, seen: HashSet::new(), place: 0, ready: VecDeque::new() }
+    }
+
+    /// What is below this.
+    pub fn root(&self) -> &Cid {
+        &self.root
+    }
+
+    /// How many blocks have been given.
+    pub fn place(&self) -> u64 {
+        self.place
+    }
+
+    /// Goes to a place. Of what lies before it only nodes are read.
+    pub async fn seek(&mut self, place: u64) -> Result<()> {
+        if place < self.place {
+            *self = Feed::new(self.source.clone(), self.root.clone());
+        }
+        while self.place < place {
+            if self.ready.pop_front().is_none() {
+                let Some(cid) = self.next_cid() else { return Ok(()) };
+                if !is_leaf(&cid) {
+                    let block = one(self.source.blocks(std::slice::from_ref(&cid)).await?, &cid)?;
+                    self.descend(&block)?;
+                }
+            }
+            self.place += 1;
+        }
+        Ok(())
+    }
+
+    /// The next block; none at the end.
+    pub async fn next(&mut self) -> Result<Option<Block>> {
+        if self.ready.is_empty() {
+            self.read().await?;
+        }
+        let next = self.ready.pop_front();
+        self.place += u64::from(next.is_some());
+        Ok(next)
+    }
+
+    async fn read(&mut self) -> Result<()> {
+        let Some(first) = self.next_cid() else { return Ok(()) };
+        let mut cids = vec![first];
+        while cids.len() < LEAVES_AT_ONCE && cids.last().is_some_and(is_leaf) && self.stack.last().is_some_and(is_leaf)
+        {
+            cids.extend(self.next_cid());
+        }
+        let blocks = self.source.blocks(&cids).await?;
+        if blocks.len() != cids.len() {
+            return Err(Error::Io("a source of blocks gave fewer than it was asked for".into()));
+        }
+        for block in blocks {
+            self.descend(&block)?;
+            self.ready.push_back(block);
+        }
+        Ok(())
+    }
+
+    /// The next one that was not there before. Those that carry their bytes in themselves are not given, only followed.
+    fn next_cid(&mut self) -> Option<Cid> {
+        loop {
+            let cid = self.stack.pop()?;
+            match Block::inline(cid.clone()) {
+                // One that cannot be followed has nothing to give either.
+                Some(inline) => drop(self.descend(&inline)),
+                None if self.seen.insert(mark(&cid)) => return Some(cid),
+                None => {}
+            }
+        }
+    }
+
+    fn descend(&mut self, block: &Block) -> Result<()> {
+        if !is_leaf(block.cid()) {
+            self.stack.extend(dag::links(block)?.into_iter().rev());
+        }
+        Ok(())
+    }
+}

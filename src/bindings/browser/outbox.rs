@@ -1,0 +1,215 @@
+//! What goes to backends, and how far it has come.
+
+use std::rc::Rc;
+
+use js_sys::{Array, Function, Object, Promise};
+use wasm_bindgen::prelude::*;
+
+use super::{
+    Cancel, Engine, cancellable,
+    convert::{Options, list, number, unknown},
+    promise,
+};
+use crate::{
+    backend::{Backend, Backends, KuboNode, Limits, Retries},
+    block,
+    error::{Error, OfflineReason, Result},
+    platform::{
+        browser::{BrowserClock, BrowserNetwork, object},
+        http::Http,
+    },
+    storage::{Delivery, OutboxPage, ReadBack, Replica, Replication, ReplicationPolicy, SyncOptions, SyncReport, Why},
+};
+
+#[wasm_bindgen]
+impl Engine {
+    /// Does what is due for the backends.
+    pub fn sync(&self, wait: f64, told: Option<Function>, cancel: &Cancel) -> Promise {
+        let storage = self.storage.clone();
+        let on_delivery = told.map(|told| -> crate::storage::OnDelivery {
+            Rc::new(move |cid, backend, delivery| {
+                let cid = cid.to_string();
+                let delivery = delivery.cloned();
+                // What a listener throws is its own affair.
+                let _ = told.call3(&JsValue::UNDEFINED, &cid.into(), &backend.into(), &delivery.into());
+            })
+        });
+        cancellable(cancel, async move { storage.sync(SyncOptions { wait: wait as u64, on_delivery }).await })
+    }
+
+    /// Queues a root for the backends of a policy.
+    pub fn replicate(&self, cid: String, policy: JsValue) -> Promise {
+        let storage = self.storage.clone();
+        promise(async move {
+            let policy = read_policy(policy)?;
+            storage.replicate(&block::parse(&cid)?, &policy).await.map(|()| JsValue::UNDEFINED)
+        })
+    }
+
+    /// Has the copies of a root removed, at one backend or at all.
+    pub fn release(&self, cid: String, backend: Option<String>) -> Promise {
+        let storage = self.storage.clone();
+        promise(
+            async move { storage.release(&block::parse(&cid)?, backend.as_deref()).await.map(|()| JsValue::UNDEFINED) },
+        )
+    }
+
+    /// Queues the copies of a root, or all, to be read back again.
+    pub fn audit(&self, cid: Option<String>) -> Promise {
+        let storage = self.storage.clone();
+        promise(async move {
+            let cid = cid.map(|cid| block::parse(&cid)).transpose()?;
+            storage.audit(cid.as_ref()).await.map(|()| JsValue::UNDEFINED)
+        })
+    }
+
+    /// Where a root stands.
+    pub fn replication(&self, cid: String) -> Promise {
+        let storage = self.storage.clone();
+        promise(async move { storage.replication(&block::parse(&cid)?).await })
+    }
+
+    /// A page of what is still to be done.
+    #[wasm_bindgen(js_name = listOutbox)]
+    pub fn list_outbox(&self, after: Option<String>, limit: u32) -> Promise {
+        let storage = self.storage.clone();
+        promise(async move { storage.outbox(after.as_deref(), limit as usize).await })
+    }
+}
+
+/// The backends of a store: objects with a kind, a name, and what that kind needs.
+pub fn backends(given: &Options, http: Rc<dyn Http>) -> Result<Option<Rc<Backends>>> {
+    let given = given.get("backends", "a list of objects", |value| value.dyn_into::<Array>().ok())?;
+    let Some(given) = given.filter(|given| given.length() > 0) else { return Ok(None) };
+    let backends = given.iter().map(|one| backend(one, &http)).collect::<Result<_>>()?;
+    let (clock, network) = (Rc::new(BrowserClock), Rc::new(BrowserNetwork));
+    Ok(Some(Rc::new(Backends::new(backends, Retries::default(), clock, network)?)))
+}
+
+fn backend(given: JsValue, http: &Rc<dyn Http>) -> Result<(Rc<dyn Backend>, Limits)> {
+    let given = Options::known(given, &["kind", "name", "url", "atOnce", "bytesPerSecond"])?;
+    let needs = |name: &str| {
+        let missing = || Error::InvalidArgument(format!("a backend without {name}"));
+        given.text(name)?.ok_or_else(missing)
+    };
+    let backend = match needs("kind")?.as_str() {
+        "kubo" => KuboNode::new(http.clone(), &needs("name")?, &needs("url")?)?,
+        other => return Err(unknown("kind of backend", other, "kubo")),
+    };
+    let limits = Limits {
+        at_once: given.number("atOnce")?.map_or(Limits::default().at_once, |at_once| at_once as usize),
+        bytes_per_second: given.number("bytesPerSecond")?.map(|bytes| bytes as u64),
+    };
+    Ok((Rc::new(backend), limits))
+}
+
+/// A policy among options.
+pub fn policy(given: &Options, name: &str) -> Result<ReplicationPolicy> {
+    let policy = given.get(name, "an object", |value| value.is_object().then_some(value))?;
+    read_policy(policy.unwrap_or_default())
+}
+
+fn read_policy(value: JsValue) -> Result<ReplicationPolicy> {
+    let known = ["backends", "copies", "readBack", "evictWith", "pin", "auditDays", "archive"];
+    let given = Options::known(value, &known)?;
+    let whole = |name| given.number(name).map(|number| number.map(|number| number as u32));
+    let names = |value: JsValue| value.dyn_into::<Array>().ok()?.iter().map(|name| name.as_string()).collect();
+    let read_back = |value: JsValue| match value.as_f64() {
+        Some(sample) => Some(ReadBack::Sample(sample as u32)),
+        None => (value.as_string()? == "all").then_some(ReadBack::All),
+    };
+    let archive = given.get("archive", "an object", |value| value.dyn_into::<Object>().ok())?;
+    let archive = archive.map(|archive| {
+        let given = Options::known(archive.into(), &["backend", "days"])?;
+        let missing = || Error::InvalidArgument("an archive has a backend and a number of days".into());
+        given.text("backend")?.zip(given.number("days")?).ok_or_else(missing)
+    });
+    Ok(ReplicationPolicy {
+        backends: given.get("backends", "a list of names", names)?,
+        copies: whole("copies")?,
+        read_back: given.get("readBack", "a number or all", read_back)?,
+        evict_with: whole("evictWith")?,
+        pin: given.flag("pin")?,
+        audit_days: whole("auditDays")?,
+        archive: archive.transpose()?.map(|(backend, days)| (backend, days as u32)),
+    })
+}
+
+fn details(details: Vec<(&'static str, String)>) -> JsValue {
+    let properties: Vec<(&str, JsValue)> = details.into_iter().map(|(name, value)| (name, value.into())).collect();
+    object(&properties)
+}
+
+impl From<Delivery> for JsValue {
+    fn from(delivery: Delivery) -> Self {
+        let setback = delivery.setback.map(|setback| {
+            let (place, why) = match setback.why {
+                Why::Here(why) => ("here", why),
+                Why::There(failure) => ("there", failure.to_string()),
+            };
+            object(&[
+                ("place", place.into()),
+                ("why", why.into()),
+                ("failures", setback.failures.into()),
+                ("next", setback.next.map(number).into()),
+            ])
+        });
+        object(&[
+            ("cid", delivery.cid.to_string().into()),
+            ("backend", delivery.backend.into()),
+            ("state", delivery.state.name().into()),
+            ("sent", number(delivery.sent)),
+            ("queued", number(delivery.queued)),
+            ("setback", setback.into()),
+            ("details", details(delivery.details)),
+        ])
+    }
+}
+
+impl From<Replica> for JsValue {
+    fn from(replica: Replica) -> Self {
+        let (blocks, bytes) = replica.read;
+        object(&[
+            ("backend", replica.backend.into()),
+            ("stored", number(replica.stored)),
+            ("verified", number(replica.verified)),
+            ("blocks", number(blocks)),
+            ("bytes", number(bytes)),
+            ("all", replica.all.into()),
+            ("details", details(replica.details)),
+        ])
+    }
+}
+
+impl From<Replication> for JsValue {
+    fn from(replication: Replication) -> Self {
+        let replicated = replication.is_replicated();
+        object(&[
+            ("replicated", replicated.into()),
+            ("wanted", replication.wanted.map(|wanted| number(wanted as u64)).into()),
+            ("replicas", list(replication.replicas)),
+            ("deliveries", list(replication.deliveries)),
+        ])
+    }
+}
+
+impl From<OutboxPage> for JsValue {
+    fn from(page: OutboxPage) -> Self {
+        object(&[("deliveries", list(page.deliveries)), ("next", page.next.into())])
+    }
+}
+
+impl From<SyncReport> for JsValue {
+    fn from(report: SyncReport) -> Self {
+        object(&[
+            ("sent", number(report.sent)),
+            ("verified", number(report.verified)),
+            ("lost", number(report.lost)),
+            ("removed", number(report.removed)),
+            ("failed", number(report.failed)),
+            ("waiting", number(report.waiting)),
+            ("next", report.next.map(number).into()),
+            ("offline", report.offline.map(OfflineReason::name).into()),
+        ])
+    }
+}

@@ -1,0 +1,228 @@
+//! Changes of what is queued and promised: by whoever stores, deletes, evicts, releases or audits.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use super::{
+    Shared,
+    record::{self, COPIES, Copy, NEVER, OUTBOX, Pair, Promise, Stage, Work},
+    rule::{ReplicationPolicy, Rule},
+};
+use crate::{
+    block::Cid,
+    error::{Error, Result},
+    storage::StoreOptions,
+};
+
+pub type Notes = Vec<(String, Option<Bytes>)>;
+
+/// What a commit is to say, and what must be so for that.
+#[derive(Debug, Default)]
+pub struct Change {
+    pub notes: Notes,
+    pub expect: Notes,
+}
+
+impl Change {
+    /// From what a note says now to what it is to say.
+    fn set(&mut self, name: String, now: Option<Bytes>, then: Option<Bytes>) {
+        self.expect.push((name.clone(), now));
+        self.notes.push((name, then));
+    }
+}
+
+impl Shared {
+    /// What a call's policy comes to over the store's.
+    pub(in crate::storage) fn rule(&self, call: &ReplicationPolicy) -> Result<Option<Rule>> {
+        let rule = call.over(&self.options.policy).rule()?;
+        for name in rule.iter().flat_map(|rule| rule.backends.iter().chain(rule.archive.iter().map(|(name, _)| name))) {
+            if self.member(name).is_none() {
+                let known = self.backends();
+                return Err(Error::InvalidArgument(format!("{name:?} is none of this store's backends: {known:?}")));
+            }
+        }
+        Ok(rule)
+    }
+
+    /// Options that name only backends that there are.
+    pub(in crate::storage) fn checked(&self, options: StoreOptions) -> Result<StoreOptions> {
+        let options = options.check()?;
+        self.rule(&options.replicate)?;
+        Ok(options)
+    }
+
+    /// Whether what is stored so is pinned by policy.
+    pub(in crate::storage) fn pins(&self, call: &ReplicationPolicy) -> bool {
+        call.pin.or(self.options.policy.pin).unwrap_or_default()
+    }
+
+    /// What a commit that stores a root has to say besides. Nothing need be expected for it: whoever works for this root
+    /// meanwhile begins anew at most.
+    pub(in crate::storage) async fn queue_in_commit(&self, cid: &Cid, call: &ReplicationPolicy) -> Result<Notes> {
+        match self.rule(call)? {
+            Some(rule) => Ok(self.queue(cid, rule, false).await?.notes),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Queues a root for the backends that have no copy yet. `again`: also where it was given up.
+    pub(super) async fn queue(&self, cid: &Cid, rule: Rule, again: bool) -> Result<Change> {
+        let now = self.clock.now();
+        let mut change = Change::default();
+        let earlier = self.promise(cid).await?;
+        let rule = match &earlier {
+            Some((earlier, _)) => rule.after(&earlier.rule),
+            None => rule,
+        };
+        for name in &rule.backends {
+            let pair = Pair::new(cid, name);
+            let (note, copy) = (self.tier.note(&pair.work()).await?, self.tier.note(&pair.copy()).await?);
+            let work = note.as_ref().map(|note| Work::decode(&pair.work(), note)).transpose()?;
+            let next = match work {
+                None if copy.is_some() => continue,
+                None => Work::to_send(now),
+                // It is wanted again.
+                Some(Work { stage: Stage::Remove, .. }) => Work::to_send(now),
+                Some(work) if work.has_failed() && again => {
+                    Work { due: now, failures: 0, losses: 0, trouble: None, ..work }
+                }
+                Some(_) => continue,
+            };
+            change.set(pair.work(), note, Some(next.encode()));
+        }
+        let since = earlier.as_ref().map_or(now, |(earlier, _)| earlier.since);
+        let next = rule.archive_at(since).min(earlier.as_ref().map_or(NEVER, |(earlier, _)| earlier.next));
+        let promise = Promise { since, rule, next }.encode();
+        change.set(record::policy(cid), earlier.map(|(_, note)| note), Some(promise));
+        Ok(change)
+    }
+
+    /// What forgets the work for a root that is deleted, and what was promised; what has been sent in part is removed.
+    pub(in crate::storage) async fn unqueue(&self, cid: &Cid) -> Result<Change> {
+        let mut change = Change::default();
+        let Some((_, policy)) = self.promise(cid).await? else { return Ok(change) };
+        change.set(record::policy(cid), Some(policy), None);
+        for (name, note) in self.notes(&record::all_of(OUTBOX, cid)).await? {
+            let (pair, work) = (Pair::of(&name, OUTBOX)?, Work::decode(&name, &note)?);
+            let copy = self.tier.note(&pair.copy()).await?.is_some();
+            let then = match work.stage {
+                Stage::Remove => continue,
+                // A copy that counts, and was to be read back again.
+                _ if copy => None,
+                Stage::Send if !work.has_begun() => None,
+                _ => Some(self.to_remove(work.state()).encode()),
+            };
+            change.set(name, Some(note), then);
+        }
+        Ok(change)
+    }
+
+    fn to_remove(&self, state: Option<Bytes>) -> Work {
+        let mut work = Work { stage: Stage::Remove, ..Work::to_send(self.clock.now()) };
+        work.set_state(state);
+        work
+    }
+
+    /// What has copies removed.
+    pub(super) async fn release(&self, cid: &Cid, backend: Option<&str>) -> Result<Change> {
+        let mut change = Change::default();
+        let mut names = HashSet::new();
+        for prefix in [OUTBOX, COPIES] {
+            for (note, _) in self.notes(&record::all_of(prefix, cid)).await? {
+                names.insert(Pair::of(&note, prefix)?.backend);
+            }
+        }
+        names.retain(|name| backend.is_none_or(|backend| backend == name));
+        for name in &names {
+            let pair = Pair::new(cid, name);
+            let (note, copied) = (self.tier.note(&pair.work()).await?, self.tier.note(&pair.copy()).await?);
+            let work = note.as_ref().map(|note| Work::decode(&pair.work(), note)).transpose()?;
+            let copy = copied.as_ref().map(|note| Copy::decode(&pair.copy(), note)).transpose()?;
+            let state = copy.map(|copy| copy.state()).or_else(|| work.as_ref()?.state());
+            let nothing = copied.is_none() && work.as_ref().is_some_and(|work| !work.has_begun());
+            let then = (!nothing).then(|| self.to_remove(state).encode());
+            change.set(pair.work(), note, then);
+            if copied.is_some() {
+                change.set(pair.copy(), copied, None);
+            }
+        }
+        if let Some((mut promise, note)) = self.promise(cid).await? {
+            let rule = &mut promise.rule;
+            rule.backends.retain(|name| backend.is_some_and(|backend| backend != name));
+            rule.archive = rule.archive.take().filter(|(name, _)| backend.is_some_and(|backend| backend != name));
+            let kept = !rule.backends.is_empty() || rule.archive.is_some();
+            change.set(record::policy(cid), Some(note), kept.then(|| promise.encode()));
+        }
+        Ok(change)
+    }
+
+    /// Queues a copy to be read back, unless there is work for it already.
+    pub(super) async fn audit(&self, pair: &Pair) -> Result<Change> {
+        let mut change = Change::default();
+        let (note, copied) = (self.tier.note(&pair.work()).await?, self.tier.note(&pair.copy()).await?);
+        if let (None, Some(copied)) = (&note, copied) {
+            let copy = Copy::decode(&pair.copy(), &copied)?;
+            let mut work = Work { stage: Stage::Prove, ..Work::to_send(self.clock.now()) };
+            (work.whole, work.stored) = (copy.whole, copy.stored);
+            work.set_state(Some(copy.state()));
+            change.set(pair.work(), note, Some(work.encode()));
+            change.expect.push((pair.copy(), Some(copied)));
+        }
+        Ok(change)
+    }
+
+    /// What must be so for a root to leave this tier, by what was promised for it; none if it must stay.
+    pub(in crate::storage) async fn may_leave(&self, cid: &Cid) -> Result<Option<Notes>> {
+        let policy = record::policy(cid);
+        let Some((promise, note)) = self.promise(cid).await? else { return Ok(Some(vec![(policy, None)])) };
+        let mut expect = vec![(policy, Some(note))];
+        for (name, note) in self.notes(&record::all_of(OUTBOX, cid)).await? {
+            // What is still to be sent is sent from here. What was given up is, too.
+            if Work::decode(&name, &note)?.stage == Stage::Send {
+                return Ok(None);
+            }
+        }
+        let copies = self.notes(&record::all_of(COPIES, cid)).await?;
+        let enough = copies.len() >= promise.rule.spares_with();
+        expect.extend(copies.into_iter().map(|(name, note)| (name, Some(note))));
+        Ok(enough.then_some(expect))
+    }
+
+    /// Queues what is due of a promise: audits, the archive, and copies that are neither there nor queued.
+    pub(super) async fn look_after(&self, cid: &Cid) -> Result<Change> {
+        let now = self.clock.now();
+        let Some((mut promise, note)) = self.promise(cid).await? else { return Ok(Change::default()) };
+        if promise.next > now {
+            return Ok(Change::default());
+        }
+        let mut change = Change::default();
+        if promise.rule.archive_at(promise.since) <= now
+            && let Some((name, _)) = promise.rule.archive.take()
+        {
+            promise.rule.backends.push(name);
+        }
+        let mut next = promise.rule.archive_at(promise.since);
+        for name in &promise.rule.backends {
+            let pair = Pair::new(cid, name);
+            let (work, copied) = (self.tier.note(&pair.work()).await?, self.tier.note(&pair.copy()).await?);
+            match (work, copied) {
+                (Some(_), _) => {}
+                (None, None) => change.set(pair.work(), None, Some(Work::to_send(now).encode())),
+                (None, Some(copied)) => {
+                    let audit = promise.rule.audit_at(Copy::decode(&pair.copy(), &copied)?.proven);
+                    if audit > now {
+                        next = next.min(audit);
+                    } else {
+                        let queued = self.audit(&pair).await?;
+                        change.notes.extend(queued.notes);
+                        change.expect.extend(queued.expect);
+                    }
+                }
+            }
+        }
+        promise.next = next;
+        change.set(record::policy(cid), Some(note), Some(promise.encode()));
+        Ok(change)
+    }
+}
