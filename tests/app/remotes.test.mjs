@@ -116,15 +116,22 @@ test('switching to local only ends what is being fetched, and nothing that is be
   far.state.fault = 'silence';
   await open(far.roots[1]);
   await page.getByRole('button', { name: /^Cancel: Fetching/ }).waitFor();
-  // A File whose second piece waits until it is let go.
+  // Where Files are read, all but the first piece of one waits until it is let go.
+  const workers = page.workers();
+  for (const worker of workers) {
+    await worker.evaluate(() => {
+      const { slice } = Blob.prototype;
+      const gate = new Promise((resolve) => (self.go = resolve));
+      Blob.prototype.slice = function (from, to) {
+        const piece = slice.call(this, from, to);
+        if (from > 0) piece.arrayBuffer = () => gate.then(() => new Response(piece).arrayBuffer());
+        return piece;
+      };
+    });
+  }
   await page.evaluate(() => {
-    const file = new File([new Uint8Array(20_000_000)], 'slow.bin');
-    const slice = file.slice.bind(file);
-    const gate = new Promise((resolve) => (window.go = resolve));
-    file.slice = (from, to) => ({ arrayBuffer: () => (from > 0 ? gate : Promise.resolve()).then(() => slice(from, to).arrayBuffer()) });
     const transfer = new DataTransfer();
-    transfer.items.add(new File([], 'x'));
-    Object.defineProperty(transfer, 'files', { value: [file] });
+    transfer.items.add(new File([new Uint8Array(20_000_000)], 'slow.bin'));
     dispatchEvent(new DragEvent('drop', { dataTransfer: transfer }));
   });
   await page.getByRole('button', { name: 'Cancel: Storing slow.bin' }).waitFor();
@@ -132,7 +139,8 @@ test('switching to local only ends what is being fetched, and nothing that is be
   await page.getByRole('switch', { name: 'Local only' }).click({ force: true });
   await page.locator('main', { hasText: '“Local only” is on' }).waitFor();
   assert.equal(await page.getByRole('button', { name: /^Cancel: Fetching/ }).count(), 0);
-  await page.evaluate(() => window.go());
+  assert.equal(await page.locator('.figures', { hasText: '8.4 MB of 20 MB' }).count(), 1, 'it waits');
+  for (const worker of workers) await worker.evaluate(() => self.go());
   await page.locator('.task.done', { hasText: 'Stored slow.bin' }).waitFor();
 });
 
