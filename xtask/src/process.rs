@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write, stdout};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
 /// A command with nothing to read from.
@@ -40,6 +40,25 @@ pub fn run_reading(command: &mut Command, mut each_line: impl FnMut(&str)) -> Re
         line.clear();
     }
     check(command, child.wait()?)
+}
+
+/// A command that runs on while other things are done, and gives way to them. It ends with this, and says nothing.
+pub struct Beside(Child);
+
+impl Beside {
+    pub fn start(command: &mut Command) -> Result<Self> {
+        println!("$ {} &", line(command));
+        let mut nice = self::command("nice");
+        nice.arg(command.get_program()).args(command.get_args()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Beside(nice.spawn().with_context(|| cannot_start(&nice))?))
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Runs a command beside other work, both to the end; an error unless both succeed. What the command writes comes after what

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use js_sys::{Array, Function, Object, Reflect};
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::prelude::*;
 
 use super::{outbox, remote};
 use crate::{
@@ -121,12 +121,25 @@ pub fn store_options(value: JsValue) -> Result<storage::StoreOptions> {
     Ok(storage::StoreOptions { filename, pin, layout: given.layout()?, replicate })
 }
 
-pub fn read_options(value: JsValue) -> Result<storage::ReadOptions> {
-    let given = Options::known(value, &["offset", "length", "offline", "pin"])?;
-    let (offset, length) = (given.number("offset")?.unwrap_or_default(), given.number("length")?);
-    let range = storage::ReadOptions::range(offset as u64, length.map(|length| length as u64));
-    let (offline, pin) = (given.flag("offline")?.unwrap_or_default(), given.flag("pin")?.unwrap_or_default());
-    Ok(storage::ReadOptions { offline, pin, ..range })
+#[wasm_bindgen]
+extern "C" {
+    /// What to read, as `npm/storage.js` has made it up: complete, and cheap to look at.
+    pub type Reading;
+    #[wasm_bindgen(method, getter)]
+    fn offset(this: &Reading) -> f64;
+    #[wasm_bindgen(method, getter)]
+    fn length(this: &Reading) -> Option<f64>;
+    #[wasm_bindgen(method, getter)]
+    fn offline(this: &Reading) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn pin(this: &Reading) -> bool;
+}
+
+impl From<&Reading> for storage::ReadOptions {
+    fn from(given: &Reading) -> Self {
+        let range = storage::ReadOptions::range(given.offset() as u64, given.length().map(|length| length as u64));
+        storage::ReadOptions { offline: given.offline(), pin: given.pin(), ..range }
+    }
 }
 
 pub fn pin_options(value: JsValue) -> Result<storage::PinOptions> {

@@ -51,9 +51,9 @@ impl Engine {
 
     /// Starts reading a file.
     #[wasm_bindgen(js_name = filesReader)]
-    pub fn files_reader(&self, path: String, options: JsValue, cancel: &Cancel) -> Promise {
-        let files = self.storage.files();
-        cancellable(cancel, async move { opened(files.reader(&path, convert::read_options(options)?).await?).await })
+    pub fn files_reader(&self, path: String, reading: &convert::Reading, cancel: &Cancel) -> Promise {
+        let (files, options) = (self.storage.files(), reading.into());
+        cancellable(cancel, async move { opened(files.reader(&path, options).await?).await })
     }
 
     /// Makes a directory.

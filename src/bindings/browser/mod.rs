@@ -103,12 +103,10 @@ impl Engine {
     }
 
     /// Starts reading a file, by its CID or by a path below one; gives what is small whole, and no reader.
-    pub fn reader(&self, path: String, options: JsValue, told: Option<Function>, cancel: &Cancel) -> Promise {
+    pub fn reader(&self, path: String, reading: &convert::Reading, told: Option<Function>, cancel: &Cancel) -> Promise {
         let storage = self.storage.clone();
-        cancellable(cancel, async move {
-            let options = ReadOptions { on_fetched: told.map(convert::on_fetched), ..convert::read_options(options)? };
-            opened(storage.reader(Path::parse(&path)?, options).await?).await
-        })
+        let options = ReadOptions { on_fetched: told.map(convert::on_fetched), ..reading.into() };
+        cancellable(cancel, async move { opened(storage.reader(Path::parse(&path)?, options).await?).await })
     }
 
     /// What is known of a stored root, or of what is at a path.

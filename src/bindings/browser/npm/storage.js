@@ -126,7 +126,10 @@ export class Storage {
     const source = this.#read(path, options, cancel);
     return new ReadableStream(
       {
-        start: () => source.next(),
+        start: async (controller) => {
+          const { value } = await source.next();
+          if (value.piece.length > 0) controller.enqueue(value.piece);
+        },
         pull: async (controller) => {
           const { done, value } = await source.next();
           if (done) controller.close();
@@ -403,8 +406,8 @@ export class Storage {
   }
 
   /**
-   * The pieces of a file, and how far each reaches. The first is empty, and says that the file is open. `open` opens one of
-   * the mutable tree.
+   * The pieces of a file, and how far each reaches. The first says that the file is open, and may be empty. `open` opens one
+   * of the mutable tree.
    */
   async *#read(path, options = {}, cancel = new this.#Cancel(), open = undefined) {
     const { signal, onProgress, onFetched, offset = 0, length, offline = false, pin = false } = options;
@@ -425,11 +428,10 @@ export class Storage {
     const read = async () => {
       opening ??= call(start({ offset: offset + done, length: total === undefined ? length : total - done, ...flags }));
       const reader = await abortable(opening, signal, cancel);
-      if (total === undefined) {
-        total = reader.length;
-        return new Uint8Array();
-      }
+      const opened = total === undefined;
+      total ??= reader.length;
       if (reader instanceof Uint8Array) return reader; // it came at once
+      if (opened) return new Uint8Array();
       reading = call(reader.next(cancel));
       return abortable(reading, signal, cancel);
     };
