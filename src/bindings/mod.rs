@@ -8,5 +8,13 @@ pub mod browser;
 mod cli;
 #[cfg(feature = "component")]
 mod component;
-#[cfg(any(feature = "component", feature = "cli"))]
+#[cfg(feature = "component-p3")]
+mod component_p3;
+#[cfg(any(feature = "component", feature = "component-p3"))]
+mod convert;
+#[cfg(any(feature = "component", feature = "component-p3"))]
+mod reports;
+#[cfg(any(feature = "component", feature = "component-p3", feature = "cli"))]
 mod wasi;
+#[cfg(any(feature = "component", feature = "component-p3"))]
+mod wit;

@@ -8,7 +8,7 @@ pub mod http;
 #[cfg(not(target_family = "wasm"))]
 pub mod native;
 pub mod number;
-#[cfg(any(feature = "component", feature = "cli", feature = "bridge"))]
+#[cfg(any(feature = "component", feature = "component-p3", feature = "cli", feature = "bridge"))]
 pub mod wasi;
 
 use async_trait::async_trait;

@@ -18,6 +18,7 @@ type Part = fn(&Path) -> Result<()>;
 /// What is shipped, and how it is made; those that are composed after their parts.
 const PARTS: &[(&str, Part)] = &[
     ("local", |dist| component("component", &dist.join("ipfs-kit-storage.local.wasm"))),
+    ("p3", |dist| component("component-p3", &dist.join("ipfs-kit-storage.p3.wasm"))),
     ("bridge", |dist| component("bridge", &dist.join(BRIDGE))),
     ("bridged", |dist| {
         let bridged = dist.join("ipfs-kit-storage.bridged.wasm");

@@ -14,6 +14,7 @@ const STEPS: &[(&str, Step)] = &[
     ("format", |_| run(&mut cargo("fmt --all --check"))),
     ("lint native", |_| lint("--workspace --all-targets")),
     ("lint component", |_| lint_wasm("--lib --features component")),
+    ("lint component p3", |_| lint_wasm("--lib --features component-p3")),
     ("lint cli", |_| lint_wasm("--lib --features cli")),
     ("lint browser", |_| lint_wasm("--lib --test browser --test opfs --features browser")),
     ("native tests", |counts| count(counts, &mut cargo_test("--package ipfs-kit-storage --package xtask"))),

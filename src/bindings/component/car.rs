@@ -6,18 +6,16 @@ use bytes::Bytes;
 
 use super::{
     Component, OpenStore,
-    world::{
-        exports::ipfs_kit::storage::{
-            car::{
-                CarExport, CarExportOptions, CarImport, CarImportOptions, CarReport, CarRoot, CarScope, CarVersion,
-                Guest, GuestCarExport, GuestCarImport,
-            },
-            storage::HandleBorrow,
+    world::exports::ipfs_kit::storage::{
+        car::{
+            CarExport, CarExportOptions, CarImport, CarImportOptions, CarReport, CarRoot, CarScope, CarVersion, Guest,
+            GuestCarExport, GuestCarImport,
         },
-        ipfs_kit::storage::types::Error,
+        storage::HandleBorrow,
     },
 };
 use crate::{
+    bindings::wit::Error,
     platform::wasi::run,
     storage::{self, CarExporter, CarImporter},
     unixfs::Path,

@@ -5,16 +5,14 @@ use std::cell::RefCell;
 use bytes::Bytes;
 
 use super::{
-    Component, OpenReader, OpenStore, Reading, convert,
-    world::{
-        exports::ipfs_kit::storage::{
-            files::{CopyFrom, FileStat, FileWriter, Guest, GuestFileWriter, PastRoot, WriteOptions},
-            storage::{HandleBorrow, Reader},
-        },
-        ipfs_kit::storage::types::{Error, FilePage, Metadata, Mtime},
+    Component, OpenReader, OpenStore, Reading, metadata,
+    world::exports::ipfs_kit::storage::{
+        files::{CopyFrom, FileStat, FileWriter, Guest, GuestFileWriter, PastRoot, WriteOptions},
+        storage::{HandleBorrow, Reader},
     },
 };
 use crate::{
+    bindings::wit::{Error, FilePage, Metadata, Mtime},
     error,
     platform::wasi::run,
     storage::{self, Files, ReadOptions},
@@ -45,7 +43,7 @@ impl Guest for Component {
     }
 
     fn mkdir(store: HandleBorrow<'_>, path: String, parents: bool, metadata: Metadata) -> Result<(), Error> {
-        Ok(run(files(&store).mkdir(&path, parents, convert::metadata(metadata)?))?)
+        Ok(run(files(&store).mkdir(&path, parents, metadata::metadata(metadata)?))?)
     }
 
     fn ls(store: HandleBorrow<'_>, path: String, after: Option<String>, limit: u32) -> Result<FilePage, Error> {
@@ -81,7 +79,7 @@ impl Guest for Component {
     }
 
     fn touch(store: HandleBorrow<'_>, path: String, mtime: Mtime) -> Result<(), Error> {
-        Ok(run(files(&store).touch(&path, convert::mtime(mtime)?))?)
+        Ok(run(files(&store).touch(&path, metadata::mtime(mtime)?))?)
     }
 
     fn chmod(store: HandleBorrow<'_>, path: String, mode: u32) -> Result<(), Error> {
@@ -123,6 +121,6 @@ fn files(store: &HandleBorrow<'_>) -> Files {
 
 fn write_options(options: WriteOptions) -> error::Result<storage::WriteOptions> {
     let WriteOptions { offset, append, create, parents, truncate, metadata } = options;
-    let metadata = convert::metadata(metadata)?;
+    let metadata = metadata::metadata(metadata)?;
     Ok(storage::WriteOptions { offset, append, create, parents, truncate, metadata })
 }

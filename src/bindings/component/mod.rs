@@ -4,8 +4,8 @@
 mod car;
 mod check;
 mod collection;
-mod convert;
 mod files;
+mod metadata;
 mod names;
 mod tree;
 mod values;
@@ -21,6 +21,7 @@ mod world {
         world: "local",
         generate_all,
         with: {
+            "ipfs-kit:storage/types@0.1.0": crate::bindings::wit,
             "wasi:filesystem/types@0.2.12": crate::platform::wasi::host::wasi::filesystem::types,
             "wasi:filesystem/preopens@0.2.12": crate::platform::wasi::host::wasi::filesystem::preopens,
             "wasi:clocks/wall-clock@0.2.12": crate::platform::wasi::host::wasi::clocks::wall_clock,
@@ -32,20 +33,21 @@ mod world {
     });
 }
 
-use self::{
-    collection::Evictions,
-    world::{
-        export,
-        exports::ipfs_kit::storage::storage::{
-            Check, Collection, Guest, GuestHandle, GuestReader, GuestWriter, Handle, Reader, TreeWriter, Writer,
-        },
-        ipfs_kit::storage::types::{
-            CacheConfig, Error, Eviction, Fetched, FileInfo, FilePage, FolderOptions, Imported, OpenOptions, PinInfo,
-            PinOptions, PinPage, Pushed, ReadOptions, Status, StoreOptions, VerifyOptions,
-        },
+use self::world::{
+    export,
+    exports::ipfs_kit::storage::storage::{
+        Check, Collection, Guest, GuestHandle, GuestReader, GuestWriter, Handle, Reader, TreeWriter, Writer,
     },
 };
-use super::wasi;
+use super::{
+    convert,
+    reports::Evictions,
+    wasi,
+    wit::{
+        CacheConfig, Error, Eviction, Fetched, FileInfo, FilePage, FolderOptions, Imported, OpenOptions, PinInfo,
+        PinOptions, PinPage, Pushed, ReadOptions, Status, StoreOptions, VerifyOptions,
+    },
+};
 use crate::{
     block, error,
     platform::wasi::{files::WasiDirectory, run},
@@ -84,9 +86,7 @@ struct Reading {
 impl GuestHandle for OpenStore {
     fn open(options: OpenOptions) -> Result<Handle, Error> {
         let settings = convert::open_options(&options)?;
-        let OpenOptions { directory, take_over, force_fallback, remotes, remote_timeout: timeout, .. } = options;
-        let place = wasi::Place { directory, take_over, force_fallback, remotes, timeout };
-        let storage = wasi::open(place, settings)?;
+        let storage = wasi::open(convert::place(options), settings)?;
         let evictions = Evictions::of(&storage);
         Ok(Handle::new(OpenStore { storage, evictions }))
     }
@@ -96,10 +96,7 @@ impl GuestHandle for OpenStore {
     }
 
     fn store_many(&self, files: Vec<(Vec<u8>, StoreOptions)>) -> Result<Vec<FileInfo>, Error> {
-        let files = files
-            .into_iter()
-            .map(|(data, options)| Ok((data.into(), convert::store_options(options)?)))
-            .collect::<Result<_, crate::Error>>()?;
+        let files = convert::files(files)?;
         Ok(run(self.storage.store_many(files))?.into_iter().map(FileInfo::from).collect())
     }
 
@@ -184,11 +181,7 @@ impl GuestHandle for OpenStore {
 
     fn pins(&self, after: Option<String>, limit: u32) -> Result<PinPage, Error> {
         let after = after.map(|cid| block::parse(&cid)).transpose()?;
-        let page = run(self.storage.pins(after.as_ref(), limit as usize))?;
-        Ok(PinPage {
-            pins: page.pins.into_iter().map(PinInfo::from).collect(),
-            next: page.next.map(|cid| cid.to_string()),
-        })
+        Ok(run(self.storage.pins(after.as_ref(), limit as usize))?.into())
     }
 
     fn push(&self, cid: String, remote: String, pin: bool) -> Result<Pushed, Error> {

@@ -2,15 +2,12 @@
 
 use super::{
     Component, OpenStore,
-    world::{
-        exports::ipfs_kit::storage::{
-            names::{Expected, Guest, NamePage, Named},
-            storage::HandleBorrow,
-        },
-        ipfs_kit::storage::types::Error,
+    world::exports::ipfs_kit::storage::{
+        names::{Expected, Guest, NamePage, Named},
+        storage::HandleBorrow,
     },
 };
-use crate::{block, error, platform::wasi::run, storage};
+use crate::{bindings::wit::Error, block, error, platform::wasi::run, storage};
 
 impl Guest for Component {
     fn set_name(store: HandleBorrow<'_>, name: String, cid: String, expected: Expected) -> Result<Named, Error> {

@@ -3,13 +3,11 @@
 use std::cell::RefCell;
 
 use super::{
-    convert,
-    world::{
-        exports::ipfs_kit::storage::storage::{GuestTreeWriter, TreeWriter},
-        ipfs_kit::storage::types::{Error, FileInfo, Metadata, StoreOptions},
-    },
+    convert, metadata,
+    world::exports::ipfs_kit::storage::storage::{GuestTreeWriter, TreeWriter},
 };
 use crate::{
+    bindings::wit::{Error, FileInfo, Metadata, StoreOptions},
     platform::wasi::run,
     storage::{self, Storage},
 };
@@ -23,22 +21,22 @@ pub fn begin(storage: &Storage, options: StoreOptions) -> Result<TreeWriter, Err
 
 impl GuestTreeWriter for OpenTree {
     fn directory(&self, path: String, metadata: Metadata) -> Result<(), Error> {
-        let metadata = convert::metadata(metadata)?;
+        let metadata = metadata::metadata(metadata)?;
         Ok(run(self.0.borrow_mut().directory(&path, metadata))?)
     }
 
     fn symlink(&self, path: String, target: String, metadata: Metadata) -> Result<(), Error> {
-        let metadata = convert::metadata(metadata)?;
+        let metadata = metadata::metadata(metadata)?;
         Ok(run(self.0.borrow_mut().symlink(&path, &target, metadata))?)
     }
 
     fn file(&self, path: String, data: Vec<u8>, metadata: Metadata) -> Result<(), Error> {
-        let metadata = convert::metadata(metadata)?;
+        let metadata = metadata::metadata(metadata)?;
         Ok(run(self.0.borrow_mut().file(&path, data, metadata))?)
     }
 
     fn begin_file(&self, path: String, metadata: Metadata) -> Result<(), Error> {
-        Ok(self.0.borrow_mut().begin_file(&path, convert::metadata(metadata)?)?)
+        Ok(self.0.borrow_mut().begin_file(&path, metadata::metadata(metadata)?)?)
     }
 
     fn write(&self, bytes: Vec<u8>) -> Result<(), Error> {

@@ -2,15 +2,13 @@
 
 use super::{
     Component, OpenStore, convert,
-    world::{
-        exports::ipfs_kit::storage::{
-            storage::HandleBorrow,
-            values::{FoundValue, Guest, ValueCodec, ValueOptions},
-        },
-        ipfs_kit::storage::types::{Error, FileInfo},
+    world::exports::ipfs_kit::storage::{
+        storage::HandleBorrow,
+        values::{FoundValue, Guest, ValueCodec, ValueOptions},
     },
 };
 use crate::{
+    bindings::wit::{Error, FileInfo},
     block::Codec,
     dag::{self, Malformed},
     error,

@@ -4,9 +4,12 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
-use super::host::wasi::filesystem::{
-    preopens,
-    types::{Descriptor, DescriptorFlags, DescriptorType, ErrorCode, OpenFlags, PathFlags},
+use super::{
+    host::wasi::filesystem::{
+        preopens,
+        types::{Descriptor, DescriptorFlags, DescriptorType, ErrorCode, OpenFlags, PathFlags},
+    },
+    version,
 };
 use crate::{
     error::{Error, Result},
@@ -96,14 +99,9 @@ impl Directory for WasiDirectory {
     }
 
     async fn list(&self) -> Result<Vec<String>> {
-        let entries = self.folder.read_directory().map_err(|code| failed("list", &self.path, code))?;
-        let mut names = Vec::new();
-        while let Some(entry) = entries.read_directory_entry().map_err(|code| failed("list", &self.path, code))? {
-            if entry.type_ == DescriptorType::RegularFile {
-                names.push(entry.name);
-            }
-        }
-        Ok(names)
+        let entries = version::entries(&self.folder).map_err(|code| failed("list", &self.path, code))?;
+        let files = entries.into_iter().filter(|entry| matches!(entry.type_, DescriptorType::RegularFile));
+        Ok(files.map(|entry| entry.name).collect())
     }
 
     async fn remove(&self, name: &str) -> Result<()> {
@@ -150,7 +148,7 @@ impl WasiFile {
         let (folder, rest) = locate(path)?;
         let file =
             folder.open_at(PathFlags::SYMLINK_FOLLOW, &rest, open, flags).map_err(|code| failed("open", path, code))?;
-        if file.get_type() == Ok(DescriptorType::Directory) {
+        if matches!(file.get_type(), Ok(DescriptorType::Directory)) {
             return Err(Error::Unsupported(format!("{path} is a folder")));
         }
         Ok(WasiFile { file, path: path.to_owned() })
@@ -166,9 +164,7 @@ impl RandomAccessFile for WasiFile {
         let mut read = Vec::new();
         loop {
             let missing = length - read.len();
-            let (part, ended) = self
-                .file
-                .read(missing as u64, offset + read.len() as u64)
+            let (part, ended) = version::read(&self.file, missing as u64, offset + read.len() as u64)
                 .map_err(|code| failed("read", &self.path, code))?;
             let whole = part.len() == missing;
             let empty = part.is_empty();
@@ -190,7 +186,7 @@ impl RandomAccessFile for WasiFile {
         let mut rest = bytes;
         let mut at = offset;
         while !rest.is_empty() {
-            let written = self.file.write(rest, at).map_err(|code| failed("write", &self.path, code))?;
+            let written = version::write(&self.file, rest, at).map_err(|code| failed("write", &self.path, code))?;
             rest = rest
                 .get(written as usize..)
                 .filter(|_| written > 0)
@@ -215,8 +211,8 @@ pub(super) fn failed(what: &str, path: &str, code: ErrorCode) -> Error {
             Error::QuotaExceeded { needed: 0, limit: 0 }
         }
         ErrorCode::Access | ErrorCode::NotPermitted | ErrorCode::ReadOnly | ErrorCode::Exist | ErrorCode::Loop => {
-            Error::Denied(format!("cannot {what} {path}: {}", code.name()))
+            Error::Denied(format!("cannot {what} {path}: {}", version::name(&code)))
         }
-        _ => Error::Io(format!("cannot {what} {path}: {}", code.name())),
+        _ => Error::Io(format!("cannot {what} {path}: {}", version::name(&code))),
     }
 }

@@ -4,10 +4,8 @@ use std::rc::Rc;
 
 use super::{
     files::{WasiDirectory, WasiFile, failed},
-    host::wasi::{
-        clocks::wall_clock::Datetime,
-        filesystem::types::{DescriptorFlags, DescriptorType, NewTimestamp, OpenFlags, PathFlags},
-    },
+    host::wasi::filesystem::types::{DescriptorFlags, DescriptorType, NewTimestamp, OpenFlags, PathFlags},
+    version,
 };
 use crate::{
     error::{Error, Result},
@@ -20,18 +18,14 @@ use crate::{
 
 impl Folder for WasiDirectory {
     fn entries(&self) -> Result<Vec<(String, FileType)>> {
-        let list = |code| failed("list", &self.path, code);
-        let stream = self.folder.read_directory().map_err(list)?;
-        let mut entries = Vec::new();
-        while let Some(entry) = stream.read_directory_entry().map_err(list)? {
-            let kind = match entry.type_ {
-                DescriptorType::RegularFile => FileType::File,
-                DescriptorType::Directory => FileType::Folder,
-                DescriptorType::SymbolicLink => FileType::Symlink,
-                _ => FileType::Other,
-            };
-            entries.push((entry.name, kind));
-        }
+        let found = version::entries(&self.folder).map_err(|code| failed("list", &self.path, code))?;
+        let kind = |kind| match kind {
+            DescriptorType::RegularFile => FileType::File,
+            DescriptorType::Directory => FileType::Folder,
+            DescriptorType::SymbolicLink => FileType::Symlink,
+            _ => FileType::Other,
+        };
+        let mut entries: Vec<_> = found.into_iter().map(|entry| (entry.name, kind(entry.type_))).collect();
         entries.sort_unstable();
         Ok(entries)
     }
@@ -57,8 +51,7 @@ impl Folder for WasiDirectory {
     fn mtime(&self, name: &str) -> Result<Option<Mtime>> {
         let stat = self.folder.stat_at(PathFlags::empty(), name);
         let stat = stat.map_err(|code| failed("look at", &self.at(name), code))?;
-        let time = stat.data_modification_timestamp;
-        Ok(time.map(|time| Mtime { seconds: time.seconds as i64, nanoseconds: time.nanoseconds }))
+        Ok(version::modified(&stat))
     }
 
     fn make_folder(&self, name: &str) -> Result<Rc<dyn Folder>> {
@@ -80,9 +73,8 @@ impl Folder for WasiDirectory {
     }
 
     fn set_mtime(&self, name: &str, mtime: Mtime) -> Result<()> {
-        let seconds = u64::try_from(mtime.seconds)
-            .map_err(|_| Error::Unsupported(format!("{}: a time before 1970, which WASI has not", self.at(name))))?;
-        let time = NewTimestamp::Timestamp(Datetime { seconds, nanoseconds: mtime.nanoseconds });
+        let time = version::timestamp(mtime)
+            .ok_or_else(|| Error::Unsupported(format!("{}: a time before 1970, which WASI has not", self.at(name))))?;
         let set = self.folder.set_times_at(PathFlags::empty(), name, NewTimestamp::NoChange, time);
         set.map_err(|code| failed("set the time of", &self.at(name), code))
     }

@@ -1,4 +1,5 @@
-//! The WASI 0.2 home: the host's clock and environment; files are in [`files`].
+//! The home that WASI is: the host's clock and environment; files are in [`files`]. What differs between WASI 0.2 and 0.3 is in
+//! `p2.rs` and `p3.rs`, and nowhere else.
 
 pub mod files;
 mod folders;
@@ -6,18 +7,21 @@ mod folders;
 pub mod http;
 #[cfg(feature = "remotes")]
 pub mod outward;
+#[cfg(not(feature = "component-p3"))]
 pub mod reactor;
 #[cfg(any(feature = "bridge", feature = "remotes"))]
 pub mod stream;
-/// The imports of world `host`, generated from `wit/`.
-#[allow(missing_docs, unsafe_code, clippy::all, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-pub mod host {
-    wit_bindgen::generate!({ path: "wit", world: "host", generate_all, pub_export_macro: false });
-}
+#[cfg(not(feature = "component-p3"))]
+#[path = "p2.rs"]
+mod version;
+#[cfg(feature = "component-p3")]
+#[path = "p3.rs"]
+mod version;
 
 use std::future::Future;
 
-use self::host::wasi::{cli::environment, clocks::wall_clock};
+use self::host::wasi::cli::environment;
+pub use self::version::host;
 use super::Clock;
 use crate::error::{Error, Result};
 
@@ -27,13 +31,13 @@ pub struct WallClock;
 
 impl Clock for WallClock {
     fn now(&self) -> u64 {
-        let now = wall_clock::now();
-        now.seconds * 1000 + u64::from(now.nanoseconds / 1_000_000)
+        let (seconds, nanoseconds) = version::now();
+        seconds * 1000 + u64::from(nanoseconds / 1_000_000)
     }
 
     fn nanoseconds(&self) -> u64 {
-        let now = wall_clock::now();
-        now.seconds.wrapping_mul(1_000_000_000).wrapping_add(u64::from(now.nanoseconds))
+        let (seconds, nanoseconds) = version::now();
+        seconds.wrapping_mul(1_000_000_000).wrapping_add(u64::from(nanoseconds))
     }
 }
 
@@ -44,5 +48,5 @@ pub fn variable(name: &str) -> Option<String> {
 
 /// Runs a future to its end. Files answer at once; only remotes make it wait.
 pub fn run<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
-    reactor::run(future).unwrap_or_else(|| Err(Error::Io("a call waits for nothing that the host could tell".into())))
+    version::run(future).unwrap_or_else(|| Err(Error::Io("a call waits for nothing that the host could tell".into())))
 }

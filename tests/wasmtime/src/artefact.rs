@@ -23,6 +23,8 @@ pub enum Artefact {
     Cli,
     /// The command, and the bridge over HTTP.
     CliHttp,
+    /// The component of world `local` of `wit/p3/`, for WASI 0.3.
+    Waiting,
 }
 
 impl Artefact {
@@ -33,13 +35,14 @@ impl Artefact {
             Artefact::Composed => "ipfs-kit-storage.wasm",
             Artefact::Cli => "ipfs-kit-storage.cli.wasm",
             Artefact::CliHttp => "ipfs-kit-storage.cli-http.wasm",
+            Artefact::Waiting => "ipfs-kit-storage.p3.wasm",
         };
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist").join(name);
         fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run ./x dist first", path.display()))
     }
 
     fn prepared(self) -> &'static (PathBuf, Component) {
-        static PREPARED: [OnceLock<(PathBuf, Component)>; 5] = [const { OnceLock::new() }; 5];
+        static PREPARED: [OnceLock<(PathBuf, Component)>; 6] = [const { OnceLock::new() }; 6];
         PREPARED[self as usize].get_or_init(|| prepare(&self.bytes()))
     }
 

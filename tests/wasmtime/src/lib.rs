@@ -10,6 +10,7 @@ mod plugin;
 mod tree;
 mod values;
 pub mod victim;
+mod waiting;
 pub mod workload;
 
 pub use self::{
@@ -24,6 +25,7 @@ pub use self::{
     },
     tree::creating,
     values::value,
+    waiting::{Enough, Waiting, with_waiting},
 };
 
 /// What `wit/` makes of world `local`.

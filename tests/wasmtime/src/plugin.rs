@@ -74,6 +74,11 @@ impl Host {
         linker
     }
 
+    /// The most linear memory that the instance has had, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        self.memory.0
+    }
+
     /// What a host of the interface `remote` keeps its resources in.
     pub fn resources(&mut self) -> &mut ResourceTable {
         &mut self.resources
@@ -158,10 +163,7 @@ impl Instance {
         folder: &Path,
         environment: &[(&str, &str)],
     ) -> Instance {
-        let mut wasi = WasiCtxBuilder::new();
-        wasi.envs(environment).allow_blocking_current_thread(true);
-        wasi.preopened_dir(folder, STORE, FsPerms::ReadWrite).expect("the folder is there");
-        let mut store = Host::store(wasi.build());
+        let mut store = Host::store(context(folder, environment));
         let local = Local::instantiate(&mut store, component, linker).expect("the host has all it imports");
         Instance { store, local }
     }
@@ -171,6 +173,14 @@ impl Instance {
         let handle = self.local.ipfs_kit_storage_storage().handle().call_open(&mut self.store, options).expect(TRAP)?;
         Ok(Plugin { store: self.store, local: self.local, handle })
     }
+}
+
+/// What WASI gives an instance: this folder as [`STORE`], and this environment.
+pub(crate) fn context(folder: &Path, environment: &[(&str, &str)]) -> WasiCtx {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.envs(environment).allow_blocking_current_thread(true);
+    wasi.preopened_dir(folder, STORE, FsPerms::ReadWrite).expect("the folder is there");
+    wasi.build()
 }
 
 pub(crate) const TRAP: &str = "the component trapped";
@@ -196,7 +206,7 @@ impl Plugin {
 
     /// The most linear memory that the instance has had, in bytes.
     pub fn peak_memory(&self) -> usize {
-        self.store.data().memory.0
+        self.store.data().peak_memory()
     }
 
     /// What it takes to call an interface of which this is not the plugin.

@@ -63,3 +63,14 @@ fn the_composed_component_asks_for_http_besides() {
     assert_eq!(besides, ["wasi:http/outgoing-handler@0.2.12", "wasi:http/types@0.2.12"]);
     assert_eq!(exports, EXPORTS);
 }
+
+#[test]
+fn the_component_for_wasi_0_3_can_reach_no_network_and_asks_for_nothing_of_0_2() {
+    let (imports, exports) = interfaces(Artefact::Waiting);
+    assert!(imports.iter().all(|import| import.ends_with("@0.3.0")), "{imports:?}");
+    assert_eq!(
+        others(imports, &["wasi:filesystem/", "wasi:clocks/system-clock@", "wasi:cli/environment@"]),
+        Vec::<String>::new()
+    );
+    assert_eq!(exports, ["ipfs-kit:storage-p3/storage@0.1.0"]);
+}

@@ -12,6 +12,7 @@ mod imports;
 mod keeping;
 mod legacy;
 mod owners;
+mod p3;
 mod provided;
 mod remotes;
 mod reopen;

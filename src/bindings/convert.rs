@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::world::ipfs_kit::storage::types as wit;
+use bytes::Bytes;
+
+use super::{wasi::Place, wit};
 use crate::{
     error::{self, OfflineReason, Result},
     hash::HashFunction,
@@ -28,6 +30,11 @@ pub fn open_options(options: &wit::OpenOptions) -> Result<storage::OpenOptions> 
     })
 }
 
+pub fn place(options: wit::OpenOptions) -> Place {
+    let wit::OpenOptions { directory, take_over, force_fallback, remotes, remote_timeout: timeout, .. } = options;
+    Place { directory, take_over, force_fallback, remotes, timeout }
+}
+
 pub fn store_options(options: wit::StoreOptions) -> Result<storage::StoreOptions> {
     Ok(storage::StoreOptions {
         filename: options.filename,
@@ -35,6 +42,10 @@ pub fn store_options(options: wit::StoreOptions) -> Result<storage::StoreOptions
         layout: options.layout.as_ref().map(layout).transpose()?,
         ..storage::StoreOptions::default()
     })
+}
+
+pub fn files(files: Vec<(Vec<u8>, wit::StoreOptions)>) -> Result<Vec<(Bytes, storage::StoreOptions)>> {
+    files.into_iter().map(|(data, options)| Ok((data.into(), store_options(options)?))).collect()
 }
 
 pub fn read_options(options: &wit::ReadOptions) -> storage::ReadOptions {
@@ -54,6 +65,11 @@ pub fn pin_options(options: wit::PinOptions) -> Result<storage::PinOptions> {
         wit::PinKind::Direct => PinKind::Direct,
     };
     Ok(storage::PinOptions { kind, name, labels, expires, offline, on_fetched: None })
+}
+
+pub fn verify_options(options: wit::VerifyOptions) -> storage::VerifyOptions {
+    let wit::VerifyOptions { sample, seed, repair, offline } = options;
+    storage::VerifyOptions { sample, seed, repair, offline }
 }
 
 fn layout(wanted: &wit::Layout) -> Result<Layout> {
@@ -129,17 +145,6 @@ impl From<Metadata> for wit::Metadata {
     }
 }
 
-/// Refuses what UnixFS cannot say.
-pub fn metadata(wanted: wit::Metadata) -> Result<Metadata> {
-    let mtime = wanted.mtime.map(mtime).transpose()?;
-    Metadata { mode: wanted.mode, mtime }.check()
-}
-
-pub fn mtime(wit::Mtime { seconds, nanoseconds }: wit::Mtime) -> Result<Mtime> {
-    let mtime = Mtime { seconds, nanoseconds };
-    Metadata { mode: None, mtime: Some(mtime) }.check().map(|_| mtime)
-}
-
 pub fn folder_options(options: wit::FolderOptions) -> Result<FolderOptions> {
     let wit::FolderOptions { store, hidden, mtime } = options;
     Ok(FolderOptions { store: store_options(store)?, hidden, mtime })
@@ -162,6 +167,13 @@ impl From<Pin> for wit::PinInfo {
             blocks,
             bytes,
         }
+    }
+}
+
+impl From<storage::PinPage> for wit::PinPage {
+    fn from(page: storage::PinPage) -> Self {
+        let next = page.next.map(|cid| cid.to_string());
+        wit::PinPage { pins: page.pins.into_iter().map(wit::PinInfo::from).collect(), next }
     }
 }
 
