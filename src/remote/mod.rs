@@ -32,6 +32,11 @@ pub use self::{
     router::{Answer, Begun, Patience, Remotes},
     routing::Routing,
 };
+pub(crate) use self::{
+    address::base_url,
+    body::{collect, stated},
+    gateway::retry_after,
+};
 use crate::{
     block::{Block, Cid},
     error::Result as Outcome,
