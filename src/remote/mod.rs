@@ -20,6 +20,8 @@ use std::{fmt, ops::Range, rc::Rc};
 
 use async_trait::async_trait;
 
+#[cfg(feature = "s3-keys")]
+pub(crate) use self::address::base_url;
 #[cfg(feature = "remotes")]
 pub use self::component::ComponentConnector;
 pub use self::{
@@ -33,7 +35,6 @@ pub use self::{
     routing::Routing,
 };
 pub(crate) use self::{
-    address::base_url,
     body::{collect, stated},
     gateway::retry_after,
 };

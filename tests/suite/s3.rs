@@ -11,9 +11,12 @@ use futures_executor::block_on;
 use futures_util::FutureExt;
 use ipfs_kit_storage::{
     Cid,
-    backend::{Action, Backend, Backends, Limits, Retries, S3, S3Keys, Signer, conformance},
+    backend::{Action, Backend, Backends, Feed, Limits, Next, Retries, S3, S3Keys, Signer, Trouble, conformance},
     car::{CarDecoder, Item},
-    platform::{http::Method, native::SystemClock},
+    platform::{
+        http::{Http, Method, Request, Response},
+        native::SystemClock,
+    },
     remote::Failure,
     storage::{Delivery, DeliveryState, Why},
     tier::conformance::noise,
@@ -45,6 +48,16 @@ impl Signer for Through {
 fn keys(server: &str, secret: &str) -> S3Keys {
     let given = ("counterpart", secret, None);
     S3Keys::new(Rc::new(SystemClock), server, "us-east-1", "copies", given).unwrap()
+}
+
+/// It reaches nobody, and tells where.
+struct Telltale;
+
+#[async_trait(?Send)]
+impl Http for Telltale {
+    async fn send(&self, request: Request) -> Result<Response, Failure> {
+        Err(Failure::Unreachable(format!("no way to {}", request.url)))
+    }
 }
 
 /// Keys of its own for each test.
@@ -210,9 +223,37 @@ fn a_bucket_that_fails_now_and_then_gets_it_all_the_same() {
             proxy.fault(fault.clone());
             let report = sync(&storage, 30_000).await;
             assert_eq!((report.verified, report.waiting, report.failed), (1, 0, 0), "{fault}");
+            // All of it is sent again only where it is lost.
+            let anew = fault["body"].as_str().is_some_and(|body| body.contains("NoSuchUpload"));
+            assert!(anew || report.sent < 10_100_000, "{fault}: {} bytes", report.sent);
             proxy.fault(json!(null));
             place.holds(&cid, &data);
         }
+    });
+}
+
+#[test]
+fn an_upload_that_was_completed_unheard_is_known_by_what_is_there() {
+    let place = place(Counterpart::s3());
+    let proxy = Counterpart::faults(&place.server);
+    let bucket = place.through(&proxy.url);
+    block_on(async {
+        let sample = Rc::new(conformance::tree(8, 40, 300_000).await);
+        let feed = || Feed::new(sample.clone(), sample.root.clone());
+        let mut state = None;
+        loop {
+            let step = bucket.put(&mut feed(), state.as_ref()).await.unwrap();
+            if step.next == Next::Stored {
+                break;
+            }
+            state = Some(step.state);
+        }
+        let gone = "<Error><Code>NoSuchUpload</Code></Error>";
+        proxy.fault(json!({ "name": "status", "status": 404, "body": gone, "match": "SignedHeaders=host&uploadId" }));
+        assert_eq!(bucket.put(&mut feed(), state.as_ref()).await.map(|step| step.next), Ok(Next::Stored));
+        place.ask(Method::Delete, &format!("{}.car", sample.root), &[]);
+        let lost = bucket.put(&mut feed(), state.as_ref()).await;
+        assert_eq!(lost.map(|step| step.next), Err(Trouble::There(Failure::NotFound)));
     });
 }
 
@@ -292,6 +333,11 @@ fn secrets_are_in_nothing_that_is_shown_or_kept() {
         Rc::new(S3::new(Client::http(), signer, Rc::new(SystemClock), "there", &place.prefix).unwrap())
     };
     block_on(async {
+        let signer = Rc::new(keys(&place.server, SECRET));
+        let telltale = S3::new(Rc::new(Telltale), signer, Rc::new(SystemClock), "there", &place.prefix).unwrap();
+        let failure = telltale.probe().await.unwrap_err();
+        assert!(failure.to_string().contains(&place.server), "{failure}");
+        told(&failure.to_string());
         let nobody = "http://127.0.0.1:9";
         for (server, secret) in [(nobody, SECRET), (&place.server, "not the secret"), ("http://no such/host", SECRET)] {
             if server.contains(' ') {
