@@ -78,7 +78,7 @@ async fn unknown(fixture: &Fixture, sample: &Rc<Sample>) {
 }
 
 /// All of it can be read back, in any order and more than once.
-async fn whole(fixture: &Fixture, sample: &Rc<Sample>) -> Bytes {
+pub async fn whole(fixture: &Fixture, sample: &Rc<Sample>) -> Bytes {
     let mut feed = Feed::new(sample.clone(), sample.root.clone());
     let (mut state, mut sent) = (None, 0);
     let state = loop {
@@ -115,7 +115,7 @@ async fn step(fixture: &Fixture, feed: &mut Feed, state: Option<&Bytes>) -> Step
 }
 
 /// Whoever is begun anew after each step goes on with the state alone.
-async fn resumed(fixture: &Fixture, sample: &Rc<Sample>) {
+pub async fn resumed(fixture: &Fixture, sample: &Rc<Sample>) {
     let mut state = None;
     loop {
         let mut feed = Feed::new(sample.clone(), sample.root.clone());
@@ -130,7 +130,7 @@ async fn resumed(fixture: &Fixture, sample: &Rc<Sample>) {
 }
 
 /// A step whose outcome nobody has heard of is taken again; and all of it once more is no harm.
-async fn repeated(fixture: &Fixture, sample: &Rc<Sample>) {
+pub async fn repeated(fixture: &Fixture, sample: &Rc<Sample>) {
     for _ in 0..2 {
         let mut state: Option<Bytes> = None;
         loop {

@@ -62,11 +62,17 @@ impl Feed {
         Ok(())
     }
 
-    /// The next block; none at the end.
-    pub async fn next(&mut self) -> Result<Option<Block>> {
+    /// The next block, which is not given yet; none at the end.
+    pub async fn peek(&mut self) -> Result<Option<&Block>> {
         if self.ready.is_empty() {
             self.read().await?;
         }
+        Ok(self.ready.front())
+    }
+
+    /// The next block; none at the end.
+    pub async fn next(&mut self) -> Result<Option<Block>> {
+        self.peek().await?;
         let next = self.ready.pop_front();
         self.place += u64::from(next.is_some());
         Ok(next)

@@ -9,14 +9,18 @@ pub mod conformance;
 mod feed;
 mod kubo;
 mod pool;
+mod s3;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+#[cfg(feature = "s3-keys")]
+pub use self::s3::S3Keys;
 pub use self::{
     feed::Feed,
     kubo::KuboNode,
     pool::{Backends, Limits, Member, Retries, Slot},
+    s3::{Action, S3, Signer},
 };
 use crate::{block::Cid, error::Error, remote::Failure};
 

@@ -5,12 +5,14 @@
 
 mod decode;
 mod encode;
+mod index;
 
 use bytes::Bytes;
 
 pub use self::{
     decode::{CarDecoder, Place},
-    encode::{Index, encode, header, header_v2, section_bytes, section_head},
+    encode::{encode, header, header_v2, section_bytes, section_head},
+    index::Index,
 };
 use crate::block::Cid;
 

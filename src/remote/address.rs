@@ -26,7 +26,7 @@ impl Connector for HttpConnector {
 }
 
 /// A base for paths, without a slash at its end.
-pub(super) fn base_url(url: &str) -> Result<String> {
+pub(crate) fn base_url(url: &str) -> Result<String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let whole = rest.is_some_and(|rest| {
         let host = rest.split('/').next().unwrap_or_default();

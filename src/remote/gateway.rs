@@ -104,6 +104,6 @@ pub(super) fn accepted(response: Response) -> Result<Response, Failure> {
 }
 
 /// `Retry-After` in seconds; its other form, a date, is left to the usual waiting.
-pub(super) fn retry_after(response: &Response) -> Option<u64> {
+pub(crate) fn retry_after(response: &Response) -> Option<u64> {
     response.header("retry-after")?.trim().parse::<u64>().ok().map(|seconds| seconds.saturating_mul(1000))
 }

@@ -20,6 +20,8 @@ use std::{fmt, ops::Range, rc::Rc};
 
 use async_trait::async_trait;
 
+#[cfg(feature = "s3-keys")]
+pub(crate) use self::address::base_url;
 #[cfg(feature = "remotes")]
 pub use self::component::ComponentConnector;
 pub use self::{
@@ -31,6 +33,10 @@ pub use self::{
     peer::{Attempt, Peer},
     router::{Answer, Begun, Patience, Remotes},
     routing::Routing,
+};
+pub(crate) use self::{
+    body::{collect, stated},
+    gateway::retry_after,
 };
 use crate::{
     block::{Block, Cid},

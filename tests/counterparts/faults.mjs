@@ -1,4 +1,4 @@
-// A proxy before a gateway or an RPC server that does what a test tells it to: `PUT /-/fault {"name": ..., ...}`.
+// A proxy before another server that does what a test tells it to: `PUT /-/fault {"name": ..., ...}`.
 //
 // `match` (part of the URL) and `times` (requests) limit a fault; see `HEADS`, `BYTES` and `fault-blocks.mjs` for names.
 
@@ -12,7 +12,7 @@ import { json, reply, serve } from './http.mjs';
 
 const CORS = {
   'access-control-allow-origin': '*',
-  'access-control-allow-methods': 'GET, HEAD, POST, OPTIONS',
+  'access-control-allow-methods': 'GET, HEAD, POST, PUT, DELETE, OPTIONS',
   'access-control-allow-headers': '*',
   'access-control-expose-headers': '*',
 };
@@ -71,7 +71,7 @@ async function control(state, request, response) {
 /** The fault that this request meets, which may be its last time. */
 function due(state, url) {
   const { fault } = state;
-  if (!fault || !/^\/(ipfs|api)\//.test(url) || !url.includes(fault.match ?? '')) return null;
+  if (!fault || !url.includes(fault.match ?? '')) return null;
   if (fault.times !== undefined && fault.times-- <= 0) return null;
   return fault;
 }

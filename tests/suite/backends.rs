@@ -28,7 +28,7 @@ use ipfs_kit_storage::{
 };
 use serde_json::json;
 
-fn fixture(backend: Rc<dyn Backend>, removes_at_once: bool) -> Fixture {
+pub fn fixture(backend: Rc<dyn Backend>, removes_at_once: bool) -> Fixture {
     Fixture { backend, network: Rc::new(Loopback), removes_at_once, after_step: Box::new(|_| {}) }
 }
 
@@ -47,11 +47,11 @@ fn a_kubo_node() {
 }
 
 /// A store in the pack with one backend, named `there`, that can be opened again.
-struct World {
-    folder: tempfile::TempDir,
+pub struct World {
+    pub folder: tempfile::TempDir,
 }
 
-fn world() -> World {
+pub fn world() -> World {
     World { folder: tempfile::tempdir().unwrap() }
 }
 
@@ -60,7 +60,7 @@ fn node(url: &str) -> Rc<dyn Backend> {
 }
 
 impl World {
-    async fn open(&self, backend: Rc<dyn Backend>) -> Storage {
+    pub async fn open(&self, backend: Rc<dyn Backend>) -> Storage {
         let retries = Retries { first: 20, longest: 200, silence: 3_000, ..Retries::default() };
         let (clock, network) = (Rc::new(SystemClock), Rc::new(Loopback));
         let backends = Backends::new(vec![(backend, Limits::default())], retries, clock.clone(), network).unwrap();
@@ -72,24 +72,24 @@ impl World {
     }
 }
 
-async fn store(storage: &Storage, seed: u64, bytes: usize) -> Cid {
+pub async fn store(storage: &Storage, seed: u64, bytes: usize) -> Cid {
     storage.store(noise(seed, bytes), StoreOptions::default()).await.unwrap().root.cid
 }
 
-async fn sync(storage: &Storage, wait: u64) -> SyncReport {
+pub async fn sync(storage: &Storage, wait: u64) -> SyncReport {
     storage.sync(SyncOptions { wait, on_delivery: None }).await.unwrap()
 }
 
-async fn verified(storage: &Storage, cid: &Cid) -> bool {
+pub async fn verified(storage: &Storage, cid: &Cid) -> bool {
     !storage.replicas(cid).await.unwrap().is_empty()
 }
 
-async fn delivery(storage: &Storage, cid: &Cid) -> Delivery {
+pub async fn delivery(storage: &Storage, cid: &Cid) -> Delivery {
     storage.replication(cid).await.unwrap().deliveries.remove(0)
 }
 
 /// Drains until some of it has been sent, and lets go of it there.
-async fn sync_in_part(storage: &Storage) -> Option<SyncReport> {
+pub async fn sync_in_part(storage: &Storage) -> Option<SyncReport> {
     let (some, seen) = (Rc::new(AtomicBool::new(false)), Rc::new(AtomicBool::new(false)));
     let told = some.clone();
     let on_delivery: ipfs_kit_storage::storage::OnDelivery = Rc::new(move |_, _, delivery| {

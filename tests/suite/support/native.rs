@@ -49,14 +49,13 @@ impl Http for Client {
     async fn send(&self, request: Request) -> Result<Response, Failure> {
         let agent = self.0.clone();
         let sent = aside(move || {
-            let method = if request.method == Method::Get { "GET" } else { "POST" };
-            let mut head = http::Request::builder().method(method).uri(request.url);
+            let mut head = http::Request::builder().method(request.method.name()).uri(request.url);
             for (name, value) in request.headers {
                 head = head.header(name, value);
             }
             match request.body {
                 Some(body) => agent.run(head.body(body.to_vec()).expect("a request")),
-                None if method == "POST" => agent.run(head.body(Vec::new()).expect("a request")),
+                None if request.method == Method::Post => agent.run(head.body(Vec::new()).expect("a request")),
                 None => agent.run(head.body(()).expect("a request")),
             }
         });

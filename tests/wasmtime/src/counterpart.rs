@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
+    sync::OnceLock,
 };
 
 use serde_json::{Value, json};
@@ -26,6 +27,17 @@ impl Counterpart {
     /// An RPC server of Kubo's shape.
     pub fn rpc() -> Self {
         Counterpart::start(&["rpc"])
+    }
+
+    /// A server of S3, which all tests of a program share; each keeps to keys of its own.
+    pub fn s3() -> &'static Self {
+        static SHARED: OnceLock<Counterpart> = OnceLock::new();
+        SHARED.get_or_init(Counterpart::own_s3)
+    }
+
+    /// One of its own, for a test that kills it.
+    pub fn own_s3() -> Self {
+        Counterpart::start(&["s3"])
     }
 
     /// A proxy to another server, which fails as it is told.
