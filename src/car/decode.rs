@@ -9,7 +9,7 @@ use crate::block::{self, Cid, MAX_BLOCK_BYTES};
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// Longest CID in front of a block: an identity CID of the greatest length.
-const MAX_CID_BYTES: usize = 160;
+pub(super) const MAX_CID_BYTES: usize = 160;
 
 /// Takes an archive in pieces of any size, and gives its parts as soon as each is whole. It holds no more than one part
 /// and the piece that came last. The index of version 2 is not read, nor is anything else behind the data.

@@ -5,14 +5,17 @@ use std::{
     ops::Range,
 };
 
-use super::encode::write_varint;
+use super::{decode::MAX_CID_BYTES, encode::write_varint};
 use crate::{
-    block::{self, Cid, Key},
+    block::{self, Cid, Key, MAX_BLOCK_BYTES},
     hash::Digest,
 };
 
 /// Its multicodec number, MultihashIndexSorted.
 const INDEX_CODEC: u64 = 0x0401;
+
+/// Longest section: the varint of its length, a CID, a block.
+const MAX_SECTION_BYTES: u64 = (10 + MAX_CID_BYTES + MAX_BLOCK_BYTES) as u64;
 
 /// Bytes of an offset.
 const OFFSET_BYTES: usize = 8;
@@ -108,8 +111,8 @@ impl Index {
         bytes.is_empty().then_some(index)
     }
 
-    /// Where in the data each section lies that it names; the last one ends at `end`. One in which sections cannot lie like
-    /// that has none.
+    /// Where in the data each section lies that it names; the last one ends at `end`. What is longer than any section can be is
+    /// none: whoever reads it need not have room for what an index claims.
     pub fn sections(&self, end: u64) -> HashMap<Key, Range<u64>> {
         let mut found: Vec<(u64, Key)> = Vec::new();
         for ((code, width), group) in &self.0 {
@@ -123,7 +126,8 @@ impl Index {
         }
         found.sort_unstable_by_key(|(offset, _)| *offset);
         let ends: Vec<u64> = found.iter().skip(1).map(|(offset, _)| *offset).chain([end]).collect();
-        let ranges = found.into_iter().zip(ends).filter(|((start, _), end)| start < end);
+        let ranges =
+            found.into_iter().zip(ends).filter(|((start, _), end)| start < end && end - start <= MAX_SECTION_BYTES);
         ranges.map(|((start, key), end)| (key, start..end)).collect()
     }
 }
@@ -173,5 +177,8 @@ mod tests {
         assert_eq!(Index::decode(&Index::default().encode()).unwrap().sections(9), HashMap::new());
         // Behind the end nothing lies.
         assert_eq!(read.sections(300).len(), 3);
+        // The last one may be as long as a section can be, and no longer.
+        assert_eq!(read.sections(360 + MAX_SECTION_BYTES).len(), 4);
+        assert_eq!(read.sections(361 + MAX_SECTION_BYTES).len(), 3);
     }
 }
