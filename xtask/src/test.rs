@@ -30,9 +30,9 @@ const STEPS: &[(&str, Step)] = &[
     ("API documentation", |_| scripts::docs()),
 ];
 
-/// The tests that bring wasmtime with them, which takes longest to compile. In a folder of their own that is done beside the
-/// steps before them, of which many use one processor; what is left of it then, their step waits for.
-const HOST_TESTS: &str = "--package wasmtime-host-tests --target-dir target/hosts";
+/// What brings wasmtime with it, the components' tests and the example, takes longest to compile. In a folder of its own that is
+/// done beside the steps before it, of which many use one processor; what is left of it then, its step waits for.
+const HOST_TESTS: &str = "--package wasmtime-host-tests --package wasmtime-host --target-dir target/hosts";
 
 /// Prints each step's output, then a table, and alone on the last line the sum.
 pub fn run_all() -> Result<ExitCode> {

@@ -52,7 +52,7 @@ export interface OpenOptions {
   durability?: 'strict' | 'relaxed';
   /** When a block read from the local tier is hashed against its CID. Default: `always`. */
   verification?: 'always' | 'on-first-read' | 'never';
-  /** Never use a network, whatever is configured. `globalThis.IPFS_KIT_DISABLE = '1'` does the same. */
+  /** Never use a network, whatever is configured. `globalThis.IPFS_KIT_DISABLE = '1'` does the same, and in Node the variable. */
   forceFallback?: boolean;
   /**
    * Who may have what is not held here. Addresses: `https://…` is a trustless gateway, `kubo+http://…` a Kubo RPC,

@@ -10,7 +10,7 @@ import { opening } from './opening.js';
 
 export * from './errors.js';
 export { Storage } from './storage.js';
-export const { openStorage, getStorage, resetStorage } = opening(connect);
+export const { openStorage, getStorage, resetStorage } = opening(connect, process.env);
 
 /** Stores that are being closed, by their folders. */
 const closing = new Map();

@@ -2,10 +2,13 @@
 
 import { Storage } from './storage.js';
 
-/** The functions of the package that open stores. `connect` gives an engine, and what its calls are cancelled by. */
-export function opening(connect) {
+/**
+ * The functions of the package that open stores. `connect` gives an engine, and what its calls are cancelled by; `environment`
+ * has the variables of the process, where there is one.
+ */
+export function opening(connect, environment = {}) {
   async function openStorage({ name = 'ipfs-kit-storage', remotes = [], autoSync = true, ...options } = {}) {
-    const disabled = isSet(globalThis.IPFS_KIT_DISABLE);
+    const disabled = isSet(globalThis.IPFS_KIT_DISABLE ?? environment.IPFS_KIT_DISABLE);
     const connection = await connect({ name, remotes: [...remotes], disabled, ...options });
     return new Storage({ ...connection, drains: autoSync && options.backends?.length > 0 });
   }
