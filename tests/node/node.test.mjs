@@ -155,3 +155,21 @@ test('damage is reported, and healed by storing it again', async () => {
   assert.equal(sha(await storage.retrieve(cid)), sha(data));
   storage.close();
 });
+
+test('IPFS_KIT_DISABLE keeps a process off the network', () => {
+  const program = `
+    const { openStorage } = await import(process.argv[1]);
+    const storage = await openStorage({ directory: process.argv[2], remotes: ['http://127.0.0.1:1'] });
+    const cid = 'bafkreigcfzeq3ksel6zpxjccpdacfxytkmip2j4mvpfevv4rt3o4zti5zy';
+    const { code, reason } = await storage.retrieve(cid).catch((error) => error);
+    storage.close();
+    console.log(code, reason);
+  `;
+  const says = (value) => {
+    const env = { ...process.env, IPFS_KIT_DISABLE: value };
+    const words = ['--input-type=module', '--eval', program, join(DIST, 'npm/node.js'), join(home, `disabled-${value}`)];
+    return execFileSync(process.execPath, words, { env, encoding: 'utf8' }).trim();
+  };
+  assert.equal(says('1'), 'not-available-offline disabled');
+  assert.equal(says('0'), 'unavailable undefined');
+});

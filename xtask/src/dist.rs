@@ -36,27 +36,36 @@ const PARTS: &[(&str, Part)] = &[
     ("www", |dist| run(command(tools::node()?).arg("xtask/src/www.mjs").arg(dist))),
 ];
 
+/// What only tests use, made when it is asked for.
+const FOR_TESTS: &[(&str, Part)] = &[("cancelling", |dist| {
+    let guest = Path::new("target/guests/cancelling.wasm");
+    fs::create_dir_all("target/guests")?;
+    run(&mut cargo("build --target-dir target --target wasm32-unknown-unknown --release -p cancelling-guest"))?;
+    encode(Path::new("target/wasm32-unknown-unknown/release/cancelling_guest.wasm"), guest)?;
+    compose(guest, &dist.join("ipfs-kit-storage.p3.wasm"), guest)
+})];
+
 const BRIDGE: &str = "gateway-bridge.wasm";
 
 /// Makes the parts that are asked for, all of them if none is. Most of the time one processor is at work, on one crate; so the
 /// module for browsers, which shares nothing with the others, is compiled beside them.
 pub fn build(asked: &[String]) -> Result<()> {
     let dist = Path::new("dist");
-    if let Some(other) = asked.iter().find(|asked| !PARTS.iter().any(|(name, _)| name == asked)) {
-        let names: Vec<_> = PARTS.iter().map(|(name, _)| *name).collect();
+    let known = || PARTS.iter().chain(FOR_TESTS);
+    if let Some(other) = asked.iter().find(|asked| !known().any(|(name, _)| name == asked)) {
+        let names: Vec<_> = known().map(|(name, _)| *name).collect();
         bail!("no part {other:?}; there are {}", names.join(", "));
     }
     if dist.exists() && asked.is_empty() {
         fs::remove_dir_all(dist).context("cannot empty dist/")?;
     }
     fs::create_dir_all(dist).context("cannot make dist/")?;
-    let asked_for = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
-    let make = || PARTS.iter().filter(|(name, _)| asked_for(name)).try_for_each(|(_, make)| make(dist));
     if asked.is_empty() {
         tools::std_source()?;
-        run_beside(&mut browser_build(), make)?;
+        run_beside(&mut browser_build(), || PARTS.iter().try_for_each(|(_, make)| make(dist)))?;
     } else {
-        make()?;
+        let asked_for = |name: &str| asked.iter().any(|asked| asked == name);
+        known().filter(|(name, _)| asked_for(name)).try_for_each(|(_, make)| make(dist))?;
     }
     println!();
     run(command(tools::node()?).arg("xtask/src/sizes.mjs").arg(dist))
@@ -78,27 +87,32 @@ fn component(feature: &str, to: &Path) -> Result<()> {
     let optimized = to.with_extension("core");
     run(&mut module_build("release", feature))?;
     optimize("-O3", &module("release"), &optimized)?;
-    let module = fs::read(&optimized)?;
-    fs::remove_file(&optimized)?;
+    encode(&optimized, to)?;
+    Ok(fs::remove_file(&optimized)?)
+}
+
+/// Makes a component of a core module, which says itself what world it is of.
+fn encode(module: &Path, to: &Path) -> Result<()> {
+    let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
     let component = ComponentEncoder::default()
         .validate(true)
-        .module(&module)
+        .module(&bytes)
         .and_then(|encoder| encoder.encode())
-        .with_context(|| format!("cannot make a component of feature `{feature}`"))?;
+        .with_context(|| format!("cannot make a component of {}", module.display()))?;
     fs::write(to, component).with_context(|| format!("cannot write {}", to.display()))
 }
 
-/// Plugs the bridge into what imports `remote`.
-fn compose(socket: &Path, bridge: &Path, to: &Path) -> Result<()> {
+/// Plugs one component into what another imports.
+fn compose(socket: &Path, plugin: &Path, to: &Path) -> Result<()> {
     let mut graph = CompositionGraph::new();
     let mut package = |name: &str, file: &Path| {
         let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         let package = Package::from_bytes(name, None, bytes, graph.types_mut())?;
         Ok::<_, anyhow::Error>(graph.register_package(package)?)
     };
-    let socket = package("ipfs-kit:storage", socket)?;
-    let bridge = package("ipfs-kit:gateway-bridge", bridge)?;
-    plug(&mut graph, vec![bridge], socket)?;
+    let socket = package("ipfs-kit:socket", socket)?;
+    let plugin = package("ipfs-kit:plugin", plugin)?;
+    plug(&mut graph, vec![plugin], socket)?;
     let composed = graph.encode(EncodeOptions::default())?;
     fs::write(to, composed).with_context(|| format!("cannot write {}", to.display()))
 }

@@ -21,7 +21,7 @@ const STEPS: &[(&str, Step)] = &[
     ("browser tests", browser_tests),
     ("dist", |_| dist::build(&[])),
     ("counterparts", counterpart_tests),
-    ("wasmtime tests", |counts| count(counts, &mut cargo_test(HOST_TESTS))),
+    ("wasmtime tests", wasmtime_tests),
     ("Python", python_tests),
     ("npm package in Node", |counts| node_tests(counts, &["tests/node"])),
     ("npm package in pages", |counts| node_tests(counts, &["tests/page", "tests/page/helia"])),
@@ -97,6 +97,11 @@ fn node_tests(counts: &mut Counts, folders: &[&str]) -> Result<()> {
     let mut node = command(tools::node()?);
     node.current_dir(folders[0]).args(NODE_TEST).envs(tools::hosts()?);
     count(counts, &mut node)
+}
+
+fn wasmtime_tests(counts: &mut Counts) -> Result<()> {
+    dist::build(&["cancelling".to_owned()])?;
+    count(counts, &mut cargo_test(HOST_TESTS))
 }
 
 /// The servers that the tests of both homes talk to.

@@ -25,6 +25,8 @@ pub enum Artefact {
     CliHttp,
     /// The component of world `local` of `wit/p3/`, for WASI 0.3.
     Waiting,
+    /// The same, in a component that cancels its calls.
+    Cancelling,
 }
 
 impl Artefact {
@@ -36,13 +38,15 @@ impl Artefact {
             Artefact::Cli => "ipfs-kit-storage.cli.wasm",
             Artefact::CliHttp => "ipfs-kit-storage.cli-http.wasm",
             Artefact::Waiting => "ipfs-kit-storage.p3.wasm",
+            Artefact::Cancelling => "../target/guests/cancelling.wasm",
         };
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist").join(name);
-        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run ./x dist first", path.display()))
+        fs::read(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}; run ./x dist first, and ./x dist cancelling", path.display()))
     }
 
     fn prepared(self) -> &'static (PathBuf, Component) {
-        static PREPARED: [OnceLock<(PathBuf, Component)>; 6] = [const { OnceLock::new() }; 6];
+        static PREPARED: [OnceLock<(PathBuf, Component)>; 7] = [const { OnceLock::new() }; 7];
         PREPARED[self as usize].get_or_init(|| prepare(&self.bytes()))
     }
 

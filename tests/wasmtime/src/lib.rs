@@ -25,7 +25,7 @@ pub use self::{
     },
     tree::creating,
     values::value,
-    waiting::{Enough, Waiting, with_waiting},
+    waiting::{Enough, Waiting, cancel_while_storing, with_waiting},
 };
 
 /// What `wit/` makes of world `local`.

@@ -19,7 +19,7 @@ use wasmtime_wasi::runtime::in_tokio;
 
 use crate::{
     Artefact, Host, engine,
-    plugin::{TRAP, context},
+    plugin::{STORE, TRAP, context},
     types::{
         CollectionReport, Error, FileInfo, OpenOptions, PinInfo, PinOptions, ReadOptions, Status, StoreOptions,
         VerifyOptions, VerifyReport,
@@ -43,6 +43,37 @@ use bindings::{
     exports::ipfs_kit::storage_p3::storage::{Content, GuestHandle, Listing},
 };
 
+mod cancelling {
+    wasmtime::component::bindgen!({
+        inline: "
+            package ipfs-kit:host;
+            world cancelling {
+                export run: async func(folder: string, bytes: u64) -> result<tuple<u64, u64, string>, string>;
+            }
+        ",
+        require_store_data_send: true,
+    });
+}
+
+/// Runs the component that begins to store so many bytes in this folder, and cancels that call when all are taken. Returns how
+/// many roots and blocks there are then, and the CID of a file that it stores after that.
+pub fn cancel_while_storing(folder: &Path, bytes: u64) -> (u64, u64, String) {
+    in_tokio(async {
+        let mut store: Store<Host> = Host::store(context(folder, &[]));
+        let component = Artefact::Cancelling.component();
+        let guest = cancelling::Cancelling::instantiate_async(&mut store, component, &linker()).await;
+        let guest = guest.expect("the host has all it imports");
+        let run = store.run_concurrent(async |accessor| guest.call_run(accessor, STORE.into(), bytes).await);
+        run.await.expect(TRAP).expect(TRAP).expect("it does as it says")
+    })
+}
+
+fn linker() -> Linker<Host> {
+    let mut linker = Linker::new(engine());
+    wasmtime_wasi::p3::add_to_linker(&mut linker).expect("nothing is linked twice");
+    linker
+}
+
 /// One open store, to be called by as many as like.
 #[derive(Clone, Copy)]
 pub struct Waiting<'a> {
@@ -60,11 +91,9 @@ pub fn with_waiting<T>(
 ) -> Result<(T, usize), Error> {
     in_tokio(async {
         let mut store: Store<Host> = Host::store(context(folder, &[]));
-        let mut linker = Linker::new(engine());
-        wasmtime_wasi::p3::add_to_linker(&mut linker).expect("nothing is linked twice");
         let component = Artefact::Waiting.component();
         let local =
-            Local::instantiate_async(&mut store, component, &linker).await.expect("the host has all it imports");
+            Local::instantiate_async(&mut store, component, &linker()).await.expect("the host has all it imports");
         let done = store
             .run_concurrent(async |accessor| {
                 let guest = local.ipfs_kit_storage_p3_storage().handle();

@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use wasmtime_host_tests::{
-    Enough, Instance, Keystream, Plugin, Waiting, assert_error, buffer, every_block, in_store, ipip_cid, kubo_cids,
-    named, part, pin, pinned, plain, random_bytes,
+    Enough, Instance, Keystream, Plugin, Waiting, assert_error, buffer, cancel_while_storing, every_block, in_store,
+    ipip_cid, kubo_cids, named, part, pin, pinned, plain, random_bytes,
     types::{Error, OpenOptions, Profile, StoreOptions},
     whole, with_waiting,
 };
@@ -208,6 +208,17 @@ fn a_host_that_ends_in_the_middle_leaves_nothing() {
     assert_eq!(plugin.list(), []);
     plugin.collect_all(false).unwrap();
     assert_eq!(plugin.backend_status().unwrap().blocks, 0);
+}
+
+#[test]
+fn a_cancelled_call_leaves_nothing_and_stops_nobody() {
+    let folder = TempDir::new().unwrap();
+    let (roots, blocks, after) = cancel_while_storing(folder.path(), 20 * MIB as u64);
+    assert_eq!((roots, blocks), (0, 0), "taken back, without a collection");
+    using(folder.path(), async |store| {
+        assert_eq!(read(&store, &after, 0, None).await.unwrap(), b"after");
+        assert_eq!(kept(&store).await, (1, 1));
+    });
 }
 
 #[test]
