@@ -9,7 +9,7 @@ use std::{
 
 use lexopt::prelude::*;
 use wasmtime::{Result, bail, error::Context};
-use wasmtime_host::Store;
+use wasmtime_host::{Store, bindings::ipfs_kit::storage::types::BackendState};
 
 const HELP: &str = "\
 Usage: wasmtime-host [OPTION]... COMMAND
@@ -118,10 +118,20 @@ fn execute(store: &mut Store, words: &[&str]) -> Result<()> {
             let status = store.status()?;
             println!("{} roots, {} blocks, {} bytes", status.roots, status.blocks, status.bytes);
             for backend in status.backends {
-                println!("{:<12} {:<8} {:?}: {}", backend.name, backend.kind, backend.state, backend.evidence);
+                println!("{} ({}), {}: {}", backend.name, backend.kind, word(backend.state), backend.evidence);
             }
         }
         _ => bail!("no such command\n\n{HELP}"),
     }
     Ok(())
+}
+
+fn word(state: BackendState) -> &'static str {
+    match state {
+        BackendState::Available => "available",
+        BackendState::Degraded => "available in part",
+        BackendState::Unavailable => "unavailable",
+        BackendState::Disabled => "disabled",
+        BackendState::Denied => "denied",
+    }
 }

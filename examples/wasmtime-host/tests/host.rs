@@ -35,7 +35,7 @@ fn without_remotes_it_stores_lists_and_gives_back() {
     assert_eq!(fs::read_to_string(&copy).unwrap(), "hello world");
     assert!(run(&store, &["get", HELLO, copy.to_str().unwrap()]).unwrap_err().contains("cannot make"));
     let status = run(&store, &["status"]).unwrap();
-    assert!(status.starts_with("1 roots, 1 blocks, 11 bytes\nlocal"), "{status}");
+    assert!(status.starts_with("1 roots, 1 blocks, 11 bytes\nlocal (pack), available: "), "{status}");
     let absent = run(&folder.path().join("other"), &["get", HELLO]).unwrap_err();
     assert!(absent.contains("not held here"), "{absent}");
 }
