@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     block::{Block, Cid},
+    car,
     dag::{self, is_leaf, mark},
     error::{Error, Result},
     unixfs::{BlockSource, one},
@@ -76,6 +77,19 @@ impl Feed {
         let next = self.ready.pop_front();
         self.place += u64::from(next.is_some());
         Ok(next)
+    }
+
+    /// The next blocks as an archive, up to the one that brings it to so many bytes; none at the end.
+    pub async fn archive(&mut self, bytes: usize) -> Result<Option<Vec<u8>>> {
+        let mut archive = None;
+        while archive.as_ref().is_none_or(|archive: &Vec<u8>| archive.len() < bytes)
+            && let Some(block) = self.next().await?
+        {
+            let archive = archive.get_or_insert_with(|| car::header(std::slice::from_ref(&self.root)));
+            archive.extend(car::section_head(block.cid(), block.bytes().len()));
+            archive.extend_from_slice(block.bytes());
+        }
+        Ok(archive)
     }
 
     async fn read(&mut self) -> Result<()> {

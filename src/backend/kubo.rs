@@ -6,9 +6,8 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{Backend, Feed, Next, Step, Trouble};
+use super::{Backend, Feed, Next, Step, Trouble, one_by_one};
 use crate::{
     block::{Block, Cid},
     error::Result as Outcome,
@@ -26,9 +25,6 @@ const PIN_SECONDS: u32 = 120;
 
 /// Likewise where it was asked for a block.
 const BLOCK_SECONDS: u32 = 20;
-
-/// Blocks read back at once.
-const AT_ONCE: usize = 8;
 
 /// A node that keeps copies, as recursive pins.
 pub struct KuboNode {
@@ -87,8 +83,8 @@ impl Backend for KuboNode {
     }
 
     async fn blocks(&self, _root: &Cid, _state: &Bytes, cids: &[Cid]) -> Result<Vec<Bytes>, Failure> {
-        let held = cids.iter().map(|cid| async move { self.node.held(cid, self.pin_seconds.min(BLOCK_SECONDS)).await });
-        stream::iter(held).buffered(AT_ONCE).try_collect().await
+        let seconds = self.pin_seconds.min(BLOCK_SECONDS);
+        one_by_one(cids.iter().map(|cid| self.node.held(cid, seconds))).await
     }
 
     async fn remove(&self, root: &Cid, _state: &Bytes) -> Result<(), Failure> {

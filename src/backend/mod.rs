@@ -3,6 +3,7 @@
 //! A [`Remote`](crate::remote::Remote) is asked for what is not here, and believed in nothing. A backend is given a DAG for
 //! good, and what it says of that is believed in nothing either: a copy counts when it was read back.
 
+mod archive;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod conformance;
@@ -10,19 +11,32 @@ mod feed;
 mod kubo;
 mod pool;
 mod s3;
+mod secret;
+mod service;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 #[cfg(feature = "s3-keys")]
 pub use self::s3::S3Keys;
 pub use self::{
+    archive::Archive,
     feed::Feed,
     kubo::KuboNode,
     pool::{Backends, Limits, Member, Retries, Slot},
     s3::{Action, S3, Signer},
+    secret::Secret,
+    service::Endpoint,
 };
-use crate::{block::Cid, error::Error, remote::Failure};
+use crate::{
+    block::{Cid, MAX_BLOCK_BYTES},
+    error::Error,
+    remote::{Failure, Gateway, Remote, collect},
+};
+
+/// Blocks that are read one by one: so many at once.
+const BLOCKS_AT_ONCE: usize = 8;
 
 /// Why a step of a backend failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,4 +108,20 @@ pub trait Backend {
     fn describe(&self, _state: &Bytes) -> Vec<(&'static str, String)> {
         Vec::new()
     }
+}
+
+/// Blocks that are read one by one, in order.
+async fn one_by_one(
+    reads: impl Iterator<Item = impl Future<Output = Result<Bytes, Failure>>>,
+) -> Result<Vec<Bytes>, Failure> {
+    stream::iter(reads).buffered(BLOCKS_AT_ONCE).try_collect().await
+}
+
+/// Blocks as a gateway gives them. They are of a copy only as far as it gives nothing else than its service has.
+async fn from_gateway(gateway: &Gateway, cids: &[Cid]) -> Result<Vec<Bytes>, Failure> {
+    let reads = cids.iter().map(|cid| async move {
+        let mut body = gateway.block(cid).await?;
+        collect(async || body.next().await, MAX_BLOCK_BYTES).await
+    });
+    one_by_one(reads).await
 }

@@ -86,7 +86,7 @@ pub fn leads_inward(from: &str, to: &str) -> bool {
 }
 
 /// Whether a URL names this machine, or its own network. What a name of the open network stands for is not known here.
-fn is_local(url: &str) -> bool {
+pub(crate) fn is_local(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();

@@ -4,7 +4,14 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 
 use super::Failure;
-use crate::platform::http::{Body, Response};
+use crate::{
+    json::Json,
+    platform::http::{Body, Response},
+};
+
+/// As much is read of what a service says when it fails, and so much of that is passed on.
+const MAX_COMPLAINT_BYTES: usize = 4096;
+const MAX_COMPLAINT_CHARS: usize = 200;
 
 /// A body that comes in one piece.
 #[derive(Debug)]
@@ -67,4 +74,22 @@ pub async fn collect(
         whole.extend_from_slice(&bytes);
     }
     Ok(whole.freeze())
+}
+
+/// What a service says of its failure, as far as that can be read: where it says it in JSON, `reason` finds it there.
+pub async fn complaint(mut response: Response, reason: impl Fn(Json<'_>) -> Option<String>) -> String {
+    let mut said = Vec::new();
+    while let Ok(Some(bytes)) = response.body.next().await {
+        said.extend_from_slice(&bytes);
+        if said.len() > MAX_COMPLAINT_BYTES {
+            break;
+        }
+    }
+    let whole = Json::one(&said).ok().and_then(reason);
+    shortened(&whole.unwrap_or_else(|| String::from_utf8_lossy(&said).into_owned()))
+}
+
+/// As much of it as is passed on.
+pub fn shortened(said: &str) -> String {
+    said.trim().chars().take(MAX_COMPLAINT_CHARS).collect()
 }

@@ -20,7 +20,7 @@ const CAR: &str = "application/vnd.ipld.car";
 const PROBE: &str = "bafkqaaa";
 
 /// What is escaped in a name: all but the characters that mean themselves everywhere in a URL.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A gateway at a URL.
 pub struct Gateway {

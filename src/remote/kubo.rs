@@ -9,7 +9,7 @@ use cid::Version;
 use super::{
     Failure, Remote, Scope, Wanted,
     address::base_url,
-    body::{collect, stated},
+    body::{collect, complaint, shortened, stated},
     gateway::retry_after,
     unsupported,
 };
@@ -24,10 +24,6 @@ use crate::{
 
 /// Longest answer that is read to learn that it went well.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-
-/// As much is read of what a node says when it fails, and so much of that is passed on.
-const MAX_COMPLAINT_BYTES: usize = 4096;
-const MAX_COMPLAINT_CHARS: usize = 200;
 
 /// Parts of a form are told apart by this; no block holds it, as far as chance goes.
 const BOUNDARY: &str = "ipfs-kit-storage-5f9b2c71e0d84a36";
@@ -224,31 +220,25 @@ async fn accepted(response: Response) -> Result<Response, Failure> {
         200 => return Ok(response),
         404 => unsupported("this call"),
         429 | 503 => Failure::Busy(retry_after(&response)),
-        500 => failure(&complaint(response).await),
+        500 => failure(&complaint(response, message).await),
         501.. => Failure::Unreachable(format!("status {status}")),
-        _ => Failure::Refused(format!("status {status}: {}", complaint(response).await).trim_end_matches(": ").into()),
+        _ => {
+            let said = complaint(response, message).await;
+            Failure::Refused(format!("status {status}: {said}").trim_end_matches(": ").into())
+        }
     })
 }
 
-/// What it says of its failure, as far as that can be read.
-async fn complaint(mut response: Response) -> String {
-    let mut said = Vec::new();
-    while let Ok(Some(bytes)) = response.body.next().await {
-        said.extend_from_slice(&bytes);
-        if said.len() > MAX_COMPLAINT_BYTES {
-            break;
-        }
-    }
-    let whole = Json::one(&said).ok().and_then(|said| said.get("Message")?.text());
-    let text = whole.unwrap_or_else(|| String::from_utf8_lossy(&said).into_owned());
-    text.trim().chars().take(MAX_COMPLAINT_CHARS).collect()
+/// Where a node says what went wrong.
+fn message(said: Json<'_>) -> Option<String> {
+    said.get("Message")?.text()
 }
 
 /// What it means.
 fn failure(said: &str) -> Failure {
     let lower = said.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|words| lower.contains(words));
-    let said = said.chars().take(MAX_COMPLAINT_CHARS).collect();
+    let said = shortened(said);
     if has(&ABSENT) {
         Failure::NotFound
     } else if has(&UNKNOWN) {

@@ -20,8 +20,6 @@ use std::{fmt, ops::Range, rc::Rc};
 
 use async_trait::async_trait;
 
-#[cfg(feature = "s3-keys")]
-pub(crate) use self::address::base_url;
 #[cfg(feature = "remotes")]
 pub use self::component::ComponentConnector;
 pub use self::{
@@ -35,8 +33,9 @@ pub use self::{
     routing::Routing,
 };
 pub(crate) use self::{
-    body::{collect, stated},
-    gateway::retry_after,
+    address::base_url,
+    body::{collect, complaint, stated},
+    gateway::{ESCAPED, retry_after},
 };
 use crate::{
     block::{Block, Cid},

@@ -60,7 +60,8 @@ async function imported(store, sources, { profile = 'unixfs-v1-2025', chunk }, w
   return entries;
 }
 
-async function car(store, request) {
+/** Takes the blocks of a CAR. */
+export async function car(store, request) {
   const blocks = await CarBlockIterator.fromIterable(request);
   let count = 0;
   for await (const { cid, bytes } of blocks) {

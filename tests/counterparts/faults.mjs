@@ -1,6 +1,6 @@
 // A proxy before another server that does what a test tells it to: `PUT /-/fault {"name": ..., ...}`.
 //
-// `match` (part of the URL) and `times` (requests) limit a fault; see `HEADS`, `BYTES` and `fault-blocks.mjs` for names.
+// `match` (part of the URL), `method` and `times` (requests) limit a fault; see `HEADS`, `BYTES` and `fault-blocks.mjs` for names.
 
 import { request as ask } from 'node:http';
 import { Readable } from 'node:stream';
@@ -30,7 +30,7 @@ export async function startFaults(target) {
     count(entry, response);
     if (state.delay > 0) await sleep(state.delay);
     if (request.method === 'OPTIONS') return response.writeHead(204).end();
-    const fault = due(state, request.url);
+    const fault = due(state, request);
     const head = HEADS[fault?.name];
     if (head) return head(response, fault, request);
     await forward(state, request, response, fault);
@@ -69,9 +69,9 @@ async function control(state, request, response) {
 }
 
 /** The fault that this request meets, which may be its last time. */
-function due(state, url) {
+function due(state, { method, url }) {
   const { fault } = state;
-  if (!fault || !url.includes(fault.match ?? '')) return null;
+  if (!fault || !url.includes(fault.match ?? '') || (fault.method ?? method) !== method) return null;
   if (fault.times !== undefined && fault.times-- <= 0) return null;
   return fault;
 }
@@ -176,7 +176,7 @@ async function forward(state, request, response, fault) {
     response.destroyed ? null : Promise.reject(error),
   );
   if (!answer) return;
-  const good = answer.statusCode === 200;
+  const good = answer.statusCode >= 200 && answer.statusCode <= 202;
   const kept = Object.entries(answer.headers).filter(([name]) => !HOP.test(name));
   const sent = Object.fromEntries(kept);
   if (fault && good) delete sent['content-length'];

@@ -27,6 +27,13 @@ const HEADERS = {
 
 /** Answers `{ url, close }`. */
 export async function startGateway() {
+  const { handle, stop } = await makeGateway();
+  const server = await serve(handle);
+  return { url: server.url, close: async () => (await server.close(), await stop()) };
+}
+
+/** One for a server that has more to it: answers `{ store, handle, stop }`. */
+export async function makeGateway() {
   const store = new MemoryBlockstore();
   const gateway = { store, lacked: 0 };
   const helia = new Helia({
@@ -38,8 +45,7 @@ export async function startGateway() {
   });
   await helia.start();
   gateway.verified = new VerifiedFetch(helia);
-  const server = await serve((request, response) => answer(gateway, request, response));
-  return { url: server.url, close: async () => (await server.close(), await helia.stop()) };
+  return { store, handle: (request, response) => answer(gateway, request, response), stop: () => helia.stop() };
 }
 
 // Without a broker Helia refuses to fetch at all, and without a router it waits for ever.

@@ -2,6 +2,7 @@
 //! `cargo test --test suite storage::` runs those of one module.
 #![cfg(not(target_family = "wasm"))]
 
+mod archive;
 mod backends;
 mod blockstore;
 mod car;

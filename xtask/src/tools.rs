@@ -28,7 +28,7 @@ pub fn setup() -> Result<()> {
     COUNTERPARTS.iter().try_for_each(|directory| npm_packages(Path::new(directory)))
 }
 
-const COUNTERPARTS: [&str; 2] = ["tests/counterparts", "tests/counterparts/rpc"];
+const COUNTERPARTS: [&str; 3] = ["tests/counterparts", "tests/counterparts/pinning", "tests/counterparts/rpc"];
 
 /// The source of the standard library, which the build for browsers compiles.
 pub fn std_source() -> Result<()> {

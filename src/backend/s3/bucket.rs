@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
+    backend::secret::without,
     platform::http::{Http, Method, Request, Response},
     remote::{Failure, collect, retry_after, stated},
 };
@@ -182,20 +183,6 @@ fn element(xml: &str, name: &str) -> Option<String> {
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-/// A failure that does not say this.
-fn without(failure: Failure, secret: &str) -> Failure {
-    let cut = |said: String| if secret.is_empty() { said } else { said.replace(secret, "…") };
-    match failure {
-        Failure::Refused(said) => Failure::Refused(cut(said)),
-        Failure::Unsupported(said) => Failure::Unsupported(cut(said)),
-        Failure::Lied(said) => Failure::Lied(cut(said)),
-        Failure::Broken(said) => Failure::Broken(cut(said)),
-        Failure::Unreachable(said) => Failure::Unreachable(cut(said)),
-        Failure::Denied(said) => Failure::Denied(cut(said)),
-        other @ (Failure::NotFound | Failure::Busy(_) | Failure::Silent) => other,
-    }
 }
 
 #[cfg(test)]

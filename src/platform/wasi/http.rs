@@ -52,7 +52,14 @@ impl Http for WasiHttp {
             };
             let onward = request.method == Method::Get && matches!(head.status, 301 | 302 | 303 | 307 | 308);
             match head.header("location").filter(|_| onward) {
-                Some(location) => request.url = resolve(&request.url, location)?,
+                Some(location) => {
+                    let to = resolve(&request.url, location)?;
+                    // What proves who asks is for whom it was given to.
+                    if origin(&to) != origin(&request.url) {
+                        request.headers.retain(|(name, _)| *name != "authorization");
+                    }
+                    request.url = to;
+                }
                 None => return plain(head),
             }
         }
@@ -142,14 +149,20 @@ fn plain(response: Response) -> Result<Response, Failure> {
     }
 }
 
+/// Scheme and authority of a URL.
+fn origin(url: &str) -> &str {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let end = rest.find('/').map_or(url.len(), |at| scheme.len() + 3 + at);
+    url.get(..end).unwrap_or_default()
+}
+
 /// Where a redirect leads. What was asked for securely is not asked for in the open, and who is outside does not lead inward.
 fn resolve(from: &str, location: &str) -> Result<String, Failure> {
-    let (scheme, rest) = from.split_once("://").unwrap_or_default();
-    let origin = rest.find('/').map_or(from.len(), |at| scheme.len() + 3 + at);
+    let (scheme, _) = from.split_once("://").unwrap_or_default();
     let to = match location {
         absolute if absolute.starts_with("https://") || absolute.starts_with("http://") => absolute.to_owned(),
         beside if beside.starts_with("//") => format!("{scheme}:{beside}"),
-        path if path.starts_with('/') => format!("{}{path}", from.get(..origin).unwrap_or_default()),
+        path if path.starts_with('/') => format!("{}{path}", origin(from)),
         other => return Err(Failure::Unsupported(format!("a redirect to {other:?}"))),
     };
     if scheme == "https" && !to.starts_with("https://") {

@@ -40,6 +40,11 @@ impl Counterpart {
         Counterpart::start(&["s3"])
     }
 
+    /// An archive service: uploads, pin requests, and a gateway.
+    pub fn archive() -> Self {
+        Counterpart::start(&["archive"])
+    }
+
     /// A proxy to another server, which fails as it is told.
     pub fn faults(target: &str) -> Self {
         Counterpart::start(&["faults", target])
