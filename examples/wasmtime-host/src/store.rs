@@ -45,7 +45,7 @@ impl Store {
 
     /// Leaves it, so that another one can open it at once.
     pub fn close(mut self) -> Result<()> {
-        Ok(self.handle.resource_drop(&mut self.store)?)
+        self.handle.resource_drop(&mut self.store)
     }
 
     /// Stores what there is to be read.
