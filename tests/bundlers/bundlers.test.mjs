@@ -140,6 +140,35 @@ test('esbuild, with the wasm by its loader and the worker as a script of its own
   await works(join(root, 'dist'));
 });
 
+test('the guide for web apps, as a reader builds it', async () => {
+  const root = await project('guide');
+  const guide = await readFile(join(ROOT, 'docs/browser.md'), 'utf8');
+  const files = [...guide.matchAll(/^```\w+ (\S+)\n([^]*?)^```$/gm)];
+  assert.deepEqual(files.map(([, name]) => name), ['index.html', 'main.js', 'sw.js', 'vite.config.js']);
+  for (const [, name, content] of files) await writeFile(join(root, name), content);
+  const vite = join(ROOT, 'tests/bundlers/node_modules/vite');
+  await symlink(vite, join(folder, 'node_modules/vite'));
+  await run(process.execPath, [join(vite, 'bin/vite.js'), 'build'], { cwd: root });
+
+  const server = await serve({ root: join(root, 'dist') });
+  const page = await browser.newPage();
+  await page.goto(`${server.origin}/`);
+  await page.waitForFunction(() => navigator.serviceWorker.controller);
+  const hello = { name: 'hello.txt', mimeType: 'text/plain', buffer: Buffer.from('hello world') };
+  await page.setInputFiles('#picker', hello);
+  await page.waitForSelector('#files a');
+  assert.equal(await page.textContent('#files'), 'hello.txt, 11 bytes');
+  assert.equal(await page.textContent('#said'), HELLO_CID);
+  await page.reload();
+  await page.waitForSelector('#files a');
+  const answer = page.waitForResponse((response) => response.url().includes(`/ipfs/${HELLO_CID}`));
+  await page.click('#files a');
+  assert.ok((await answer).fromServiceWorker());
+  assert.equal(await page.textContent('body'), 'hello world');
+  await page.close();
+  await server.close();
+});
+
 test('what is not imported is not in the bundle', async () => {
   const root = await project('shaken');
   await writeFile(join(root, 'main.js'), `import { contentType } from 'ipfs-kit-storage/gateway'; document.title = contentType('a.txt');`);

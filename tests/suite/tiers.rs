@@ -6,13 +6,18 @@ use async_trait::async_trait;
 use futures_executor::block_on;
 use futures_util::future::poll_immediate;
 use ipfs_kit_storage::{
-    Result,
+    Error, Result,
     block::Cid,
     hash::{CpuHasher, HashFunction, Hasher},
-    platform::native::{NativeDirectory, SystemClock},
+    platform::{
+        files::Directory,
+        native::{NativeDirectory, SystemClock},
+    },
     tier::{Commit, MemoryTier, Pin, Root, Shared, Sharing, Tier, conformance, has_all, pack::PackTier, take_over},
 };
 use tempfile::TempDir;
+
+use crate::medium;
 
 struct Memory;
 
@@ -207,5 +212,32 @@ struct Stalling;
 impl Hasher for Stalling {
     async fn digest(&self, _: HashFunction, _: &[bytes::Bytes]) -> Result<Vec<ipfs_kit_storage::hash::Digest>> {
         std::future::pending().await
+    }
+}
+
+#[test]
+fn what_a_later_version_wrote_is_refused_and_left_alone() {
+    let folder = TempDir::new().unwrap();
+    // With limits so small that there are checkpoints.
+    let open = || block_on(medium::try_open(Rc::new(NativeDirectory::open(folder.path()).unwrap())));
+    let tier = open().unwrap();
+    block_on(filled(&tier, 0..50));
+    drop(tier);
+    let names = block_on(NativeDirectory::open(folder.path()).unwrap().list()).unwrap();
+    let newest = |kind: &str| names.iter().filter(|name| name.starts_with(kind)).max().unwrap();
+    for name in [newest("segment-"), newest("index-")] {
+        let path = folder.path().join(name);
+        let ours = std::fs::read(&path).unwrap();
+        let version = |version: u8| {
+            let mut bytes = ours.clone();
+            bytes[7] = version;
+            std::fs::write(&path, bytes).unwrap();
+        };
+        version(2);
+        let Err(Error::Unsupported(why)) = open().map(drop) else { panic!("{name} of version 2 was opened") };
+        assert!(why.contains("version 2"), "{why}");
+        assert_eq!(std::fs::read(&path).unwrap()[8..], ours[8..]);
+        version(1);
+        assert!(open().is_ok());
     }
 }

@@ -5,6 +5,8 @@ mod process;
 mod scripts;
 mod test;
 mod tools;
+#[cfg(test)]
+mod wit;
 
 use anyhow::{Context, Result};
 use std::ffi::OsString;

@@ -1,6 +1,6 @@
 //! The commands that are scripts for Node.
 
-use crate::process::{command, run};
+use crate::process::{cargo, command, run};
 use crate::{dist, tools};
 use anyhow::{Result, ensure};
 use std::ffi::OsString;
@@ -28,8 +28,12 @@ pub fn bench(args: &[OsString]) -> Result<()> {
     node("benches/run.mjs", args)
 }
 
-/// `./x docs`: TypeDoc over the npm package's types; what refers to nothing is an error.
+/// `./x docs`: rustdoc over the crate, natively and as browsers have it, and TypeDoc over the npm package's types; what refers to
+/// nothing is an error.
 pub fn docs() -> Result<()> {
+    for home in ["", "--target wasm32-unknown-unknown --features browser"] {
+        run(cargo("doc --no-deps").args(home.split_whitespace()).env("RUSTDOCFLAGS", "-D warnings"))?;
+    }
     let directory = Path::new("docs/api");
     tools::npm_packages(directory)?;
     let mut typedoc = command(tools::node()?);

@@ -10,6 +10,7 @@ use minicbor::{Decode, Encode, bytes::ByteVec};
 use super::{
     frame::Position,
     table::{Entry, Table},
+    version,
 };
 use crate::{
     block,
@@ -91,9 +92,10 @@ pub async fn load(directory: &dyn Directory) -> Result<Checkpoint> {
     Ok(Checkpoint { index_bytes, ..Checkpoint::default() })
 }
 
-/// What a file says before it is known to be whole; 0 if it says nothing.
+/// What a file says before it is known to be whole; 0 if it says nothing. One of another version is an error.
 fn claimed_generation(file: &Rc<dyn RandomAccessFile>) -> Result<u64> {
     let start = file.read_at(0, PREAMBLE_BYTES + GENERATION_BYTES)?;
+    version::refuse_others(&start, MAGIC)?;
     let mut head = minicbor::Decoder::new(start.get(PREAMBLE_BYTES..).unwrap_or_default());
     Ok(head.array().and_then(|_| head.u64()).unwrap_or_default())
 }

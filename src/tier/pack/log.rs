@@ -6,7 +6,10 @@ use std::{
     rc::Rc,
 };
 
-use super::frame::{self, Position, SEGMENT_MAGIC};
+use super::{
+    frame::{self, Position, SEGMENT_MAGIC},
+    version,
+};
 use crate::{
     error::{Error, Result},
     platform::files::{Directory, RandomAccessFile},
@@ -89,9 +92,10 @@ impl Log {
         Ok(file)
     }
 
-    /// Whether a segment begins as one.
+    /// Whether a segment begins as one. One of another version is an error.
     pub fn is_segment(file: &dyn RandomAccessFile, number: u32) -> Result<bool> {
         let start = file.read_at(0, FIRST_FRAME as usize)?;
+        version::refuse_others(&start, SEGMENT_MAGIC)?;
         Ok(start.strip_prefix(SEGMENT_MAGIC.as_slice()) == Some(number.to_le_bytes().as_slice()))
     }
 

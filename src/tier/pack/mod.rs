@@ -12,6 +12,7 @@ mod read;
 mod recovery;
 mod state;
 mod table;
+mod version;
 
 use std::{cell::RefCell, collections::HashSet, rc::Rc};
 
