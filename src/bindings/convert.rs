@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{wasi::Place, wit};
+use super::{
+    backends::{Bucket, Configured, Keeper},
+    wasi::Place,
+    wit,
+};
 use crate::{
+    backend::{Endpoint, Limits, Secret},
     error::{self, OfflineReason, Result},
     hash::HashFunction,
     policy::Policy,
-    storage::{self, BackendState, FolderOptions, Verification},
+    storage::{self, BackendState, FolderOptions, ReadBack, ReplicationPolicy, Verification},
     tier::{Durability, Pin, PinKind, StoredRoot},
     unixfs::{EntryKind, Layout, Metadata, Mtime, Profile},
 };
@@ -26,13 +31,47 @@ pub fn open_options(options: &wit::OpenOptions) -> Result<storage::OpenOptions> 
             Some(wit::Verification::OnFirstRead) => Verification::OnFirstRead,
             Some(wit::Verification::Never) => Verification::Never,
         },
+        policy: options.policy.clone().map(ReplicationPolicy::from).unwrap_or_default(),
         ..storage::OpenOptions::default()
     })
 }
 
-pub fn place(options: wit::OpenOptions) -> Place {
-    let wit::OpenOptions { directory, take_over, force_fallback, remotes, remote_timeout: timeout, .. } = options;
-    Place { directory, take_over, force_fallback, remotes, timeout }
+pub fn place(options: wit::OpenOptions) -> Result<Place> {
+    let wit::OpenOptions { directory, take_over, force_fallback, remotes, remote_timeout: timeout, backends, .. } =
+        options;
+    let backends = backends.into_iter().map(backend).collect::<Result<_>>()?;
+    Ok(Place { directory, take_over, force_fallback, remotes, timeout, backends })
+}
+
+fn backend(wit::Backend { name, keeper, at_once, bytes_per_second }: wit::Backend) -> Result<Configured> {
+    let keeper = match keeper {
+        wit::Keeper::Kubo(url) => Keeper::Kubo { url },
+        wit::Keeper::S3(bucket) => {
+            let wit::Bucket { endpoint, region, name, prefix, access_key, secret_key, session_token } = bucket;
+            Keeper::S3(Bucket { endpoint, region, name, prefix, access_key, secret_key, session_token })
+        }
+        wit::Keeper::Archive(wit::Archive { upload, by_put, pins, gateway, origins }) => {
+            Keeper::Archive { upload: endpoint(upload)?, by_put, pins: endpoint(pins)?, gateway, origins }
+        }
+    };
+    let at_once = at_once.map_or(Limits::default().at_once, |at_once| at_once as usize);
+    Ok(Configured { name, keeper, limits: Limits { at_once, bytes_per_second } })
+}
+
+fn endpoint(wit::Endpoint { url, token }: wit::Endpoint) -> Result<Endpoint> {
+    Ok(Endpoint { url, token: token.map(Secret::new).transpose()? })
+}
+
+impl From<wit::ReplicationPolicy> for ReplicationPolicy {
+    fn from(policy: wit::ReplicationPolicy) -> Self {
+        let wit::ReplicationPolicy { backends, copies, read_back, evict_with, pin, audit_days, archive } = policy;
+        let read_back = read_back.map(|read_back| match read_back {
+            wit::ReadBack::Sample(ways) => ReadBack::Sample(ways),
+            wit::ReadBack::All => ReadBack::All,
+        });
+        let archive = archive.map(|wit::ArchiveRule { backend, days }| (backend, days));
+        ReplicationPolicy { backends, copies, read_back, evict_with, pin, audit_days, archive }
+    }
 }
 
 pub fn store_options(options: wit::StoreOptions) -> Result<storage::StoreOptions> {
@@ -40,7 +79,7 @@ pub fn store_options(options: wit::StoreOptions) -> Result<storage::StoreOptions
         filename: options.filename,
         pin: options.pin,
         layout: options.layout.as_ref().map(layout).transpose()?,
-        ..storage::StoreOptions::default()
+        replicate: options.replicate.map(ReplicationPolicy::from).unwrap_or_default(),
     })
 }
 

@@ -1,5 +1,7 @@
 //! Where callers come in. No logic: each binding turns its language's types into the facade's, and back.
 
+#[cfg(any(feature = "component", feature = "component-p3", feature = "cli"))]
+mod backends;
 #[cfg(feature = "bridge")]
 mod bridge;
 #[cfg(feature = "browser")]

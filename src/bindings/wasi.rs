@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
+use super::backends::Configured;
 use crate::{
+    backend::Backends,
     error::{Error, OfflineReason, Result},
     hash::CpuHasher,
     platform::wasi::{WallClock, files::WasiDirectory, run, variable},
@@ -24,6 +26,8 @@ pub struct Place {
     pub remotes: Vec<String>,
     /// How long a silent remote is waited for, in milliseconds.
     pub timeout: Option<u32>,
+    /// Who may keep copies.
+    pub backends: Vec<Configured>,
 }
 
 /// Opens a store.
@@ -41,6 +45,8 @@ pub fn open(place: Place, mut options: OpenOptions) -> Result<Storage> {
         }
         options.remotes = Some(Rc::new(remotes(&addresses, place.timeout)?));
     }
+    // Also of a store that may ask nobody: what it queues for them waits.
+    options.backends = backends(place.backends)?;
     run(async {
         let files = Rc::new(WasiDirectory::open(&directory)?);
         let opening = Opening { take_over: place.take_over, ..Opening::default() };
@@ -71,7 +77,26 @@ fn remotes(addresses: &[String], timeout: Option<u32>) -> Result<Remotes> {
     Remotes::new(remotes, Rc::new(ComponentConnector), Rc::new(WallClock), Rc::new(WasiNetwork), patience)
 }
 
+#[cfg(feature = "remotes")]
+fn backends(given: Vec<Configured>) -> Result<Option<Rc<Backends>>> {
+    use crate::{
+        backend::Retries,
+        platform::wasi::outward::{OutwardHttp, WasiNetwork},
+    };
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let (http, clock) = (Rc::new(OutwardHttp), Rc::new(WallClock));
+    let given = given.into_iter().map(|one| one.connect(http.clone(), clock.clone())).collect::<Result<_>>()?;
+    Ok(Some(Rc::new(Backends::new(given, Retries::default(), clock, Rc::new(WasiNetwork))?)))
+}
+
 #[cfg(not(feature = "remotes"))]
 fn remotes(_: &[String], _: Option<u32>) -> Result<Remotes> {
     Err(Error::Unsupported("this build has no network".into()))
+}
+
+#[cfg(not(feature = "remotes"))]
+fn backends(_: Vec<Configured>) -> Result<Option<Rc<Backends>>> {
+    Ok(None)
 }

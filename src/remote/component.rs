@@ -11,10 +11,9 @@ use crate::{
     error::{Error, Result as Outcome},
     platform::{
         http::Body,
-        wasi::{
-            host::wasi::io::streams::InputStream,
-            outward::remote::{self as wit, Connection, Exchange, Piece},
-            reactor, stream,
+        wasi::outward::{
+            Answer,
+            remote::{self as wit, Connection, Exchange},
         },
     },
 };
@@ -56,7 +55,7 @@ impl Remote for ComponentRemote {
     }
 
     async fn block(&self, cid: &Cid) -> Result<Box<dyn Body>, Failure> {
-        Ok(Box::new(Incoming::from(self.connection.block(&cid.to_string()))))
+        Ok(Box::new(Answer::from(self.connection.block(&cid.to_string()))))
     }
 
     async fn car(&self, wanted: &Wanted) -> Result<Box<dyn Body>, Failure> {
@@ -68,7 +67,7 @@ impl Remote for ComponentRemote {
             }
         };
         let wanted = wit::Wanted { cid: wanted.cid.to_string(), path: wanted.path.clone(), bytes };
-        Ok(Box::new(Incoming::from(self.connection.car(&wanted))))
+        Ok(Box::new(Answer::from(self.connection.car(&wanted))))
     }
 
     async fn put(&self, blocks: &[Block]) -> Result<(), Failure> {
@@ -97,39 +96,9 @@ impl Remote for ComponentRemote {
     }
 }
 
-/// An answer as it comes.
-struct Incoming {
-    /// The rest of it, if the host has that; it must go before the exchange does.
-    rest: Option<InputStream>,
-    exchange: Exchange,
-}
-
-impl From<Exchange> for Incoming {
-    fn from(exchange: Exchange) -> Self {
-        Incoming { rest: None, exchange }
-    }
-}
-
-#[async_trait(?Send)]
-impl Body for Incoming {
-    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        loop {
-            if let Some(rest) = &self.rest {
-                return stream::next(rest).await;
-            }
-            match self.exchange.next().map_err(Failure::from)? {
-                Piece::Pending => reactor::ready(|| self.exchange.subscribe()).await,
-                Piece::Rest(stream) => self.rest = Some(stream),
-                Piece::Bytes(bytes) => return Ok(Some(bytes.into())),
-                Piece::End => return Ok(None),
-            }
-        }
-    }
-}
-
 async fn collect(exchange: Exchange, most: usize) -> Result<Bytes, Failure> {
-    let mut incoming = Incoming::from(exchange);
-    body::collect(async || incoming.next().await, most).await
+    let mut answer = Answer::from(exchange);
+    body::collect(async || answer.next().await, most).await
 }
 
 impl From<wit::Failure> for Failure {

@@ -102,7 +102,7 @@ def _proof(cid: str, data: bytes) -> Record | None:
         scratch = acquire(Path(folder))
         try:
             for layout in _LAYOUTS:
-                options = record(filename=None, pin=False, layout=layout)
+                options = record(filename=None, pin=False, layout=layout, replicate=None)
                 if scratch.write([data], options)["cid"] == cid:
                     return layout
             return None

@@ -88,7 +88,7 @@ class IPFSKitStorage:
         On return it survives a power cut. A `Path` that cannot be read raises OSError. `pin=False` leaves an earlier
         pin.
         """
-        options = record(filename=filename, pin=pin, layout=None)
+        options = record(filename=filename, pin=pin, layout=None, replicate=None)
         if isinstance(data, Path):
             with open(data, "rb") as file:
                 return self._opened().write(iter(lambda: file.read(PIECE), b""), options)["cid"]
@@ -335,7 +335,7 @@ class IPFSKitStorage:
         if found is None:
             return None
         data, layout = found
-        self._write(data, record(filename=None, pin=False, layout=layout))
+        self._write(data, record(filename=None, pin=False, layout=layout, replicate=None))
         return data
 
     def _tell_client(self, name: str, *args: Any, **named: Any) -> Any | None:

@@ -134,6 +134,8 @@ class Store:
                 force_fallback=False,
                 remotes=list(self._remotes),
                 remote_timeout=None,
+                backends=[],
+                policy=None,
                 layout=None,
                 durability=None,
                 verification=None,

@@ -56,7 +56,8 @@ impl Connection {
 }
 
 impl host::Host {
-    fn answer(&mut self, answer: Result<Vec<u8>, Failure>) -> wasmtime::Result<Resource<Exchange>> {
+    /// An exchange whose answer is at hand.
+    pub fn answer(&mut self, answer: Result<Vec<u8>, Failure>) -> wasmtime::Result<Resource<Exchange>> {
         Ok(self.resources.push(Exchange(Some(answer)))?)
     }
 

@@ -9,7 +9,10 @@ use wasmtime::{
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::bindings::{Bridged, ipfs_kit::storage::remote};
+use crate::bindings::{
+    Bridged,
+    ipfs_kit::storage::{outgoing_http, remote},
+};
 
 /// Where the component sees the store's folder.
 pub const STORE: &str = "/store";
@@ -78,7 +81,10 @@ pub fn start(kind: Kind, dist: &Path, store: &Path) -> Result<(Store<Host>, Brid
     match kind {
         Kind::Local => {}
         Kind::Http => wasmtime_wasi_http::p2::add_only_http_to_linker_sync(&mut linker)?,
-        Kind::Provided => remote::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?,
+        Kind::Provided => {
+            remote::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
+            outgoing_http::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
+        }
     }
 
     std::fs::create_dir_all(store)?;

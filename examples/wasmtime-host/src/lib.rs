@@ -1,9 +1,11 @@
 //! A host of `ipfs-kit-storage`, to be read and copied: what it takes to run the component in a Rust program.
 //!
-//! `host.rs` has the WASI that the component sees, `store.rs` the calls, and `folder.rs` a remote that this host provides.
+//! `host.rs` has the WASI that the component sees, `store.rs` the calls, `folder.rs` a remote that this host provides,
+//! and `no_http.rs` that it sends nothing for the component.
 
 mod folder;
 mod host;
+mod no_http;
 mod store;
 
 pub use host::Kind;
@@ -19,6 +21,7 @@ pub mod bindings {
             "wasi": wasmtime_wasi::p2::bindings::sync,
             "ipfs-kit:storage/remote.connection": crate::folder::Connection,
             "ipfs-kit:storage/remote.exchange": crate::folder::Exchange,
+            "ipfs-kit:storage/outgoing-http.call": crate::no_http::Call,
         },
     });
 }

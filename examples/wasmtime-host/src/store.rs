@@ -35,6 +35,8 @@ impl Store {
             force_fallback: false,
             remotes,
             remote_timeout: None,
+            backends: vec![],
+            policy: None,
             layout: None,
             durability: None,
             verification: None,
@@ -51,7 +53,7 @@ impl Store {
     /// Stores what there is to be read.
     pub fn put(&mut self, mut from: impl Read, filename: Option<String>) -> Result<FileInfo> {
         let interface = self.component.ipfs_kit_storage_storage();
-        let options = StoreOptions { filename, pin: false, layout: None };
+        let options = StoreOptions { filename, pin: false, layout: None, replicate: None };
         let writer = told(interface.handle().call_create_writer(&mut self.store, self.handle, &options)?)?;
         let mut piece = Vec::with_capacity(PIECE);
         while from.by_ref().take(PIECE as u64).read_to_end(&mut piece)? > 0 {

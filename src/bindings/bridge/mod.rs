@@ -1,5 +1,8 @@
-//! The bridge: a component that provides the interface `remote` over HTTP, for a store that has none itself.
+//! The bridge: a component that provides the interfaces `remote` and `outgoing-http` over wasi:http, for a store that has none
+//! itself.
 #![allow(unsafe_code)] // in what `export!` generates
+
+mod http;
 
 #[allow(missing_docs, unsafe_code, clippy::all, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 mod world {

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, mem};
 
 use lexopt::prelude::*;
 
-use super::{car::Car, files::FilesCommand, names::NameCommand, subcommands};
+use super::{car::Car, files::FilesCommand, names::NameCommand, outbox::OutboxCommand, subcommands};
 use crate::{
     bindings::wasi::Place,
     block::Codec,
     hash::HashFunction,
     storage::{
-        CarExportOptions, CarRange, CarScope, CarVersion, FolderOptions, OpenOptions, PinOptions, ReadOptions,
-        StoreOptions, ValueOptions, VerifyOptions,
+        CarExportOptions, CarRange, CarScope, CarVersion, FolderOptions, OpenOptions, PinOptions, ReadBack,
+        ReadOptions, ReplicationPolicy, StoreOptions, ValueOptions, VerifyOptions,
     },
     tier::{Durability, PinKind},
     unixfs::{Layout, Profile},
@@ -101,6 +101,17 @@ Commands:
       --offline          only if it is held here
   pin ls               list the pins
   unpin CID...         take pins away
+  sync                 send what is queued for the backends, read copies back, remove those released
+      --wait TIME        and wait for what is due within 90s, 15m, 12h
+  outbox               list what is still to be done for them, and what went wrong
+  replicate CID...     queue what is stored for backends
+      --to NAME          for this one; may be given several times, also with add (default: as the policy says)
+      --copies N         so many proven copies are enough
+      --read-back HOW    all, or the number of ways from root to leaf that are read back
+  replicas CID         tell which copies were proven, and when
+  release CID...       have copies removed
+      --from NAME        at this backend only
+  audit [CID...]       queue copies, or all of them, to be read back again
   status               the state of the store and of each backend
   gc                   drop what no stored file and no pin needs, and give the room back
       --dry-run          only tell what would go
@@ -130,8 +141,11 @@ Options:
   --remote ADDRESS     who may have what is not held here; may be given several times, or with spaces
                        between them in $IPFS_KIT_REMOTES: https://... is a trustless gateway,
                        kubo+http://... a Kubo RPC, routing+https://... a delegated router
+  --backends FILE      who keeps copies, and the policy, as JSON; without it $IPFS_KIT_BACKENDS has the JSON
   --json               print one JSON object a line; errors too, on standard error
   --durability LEVEL   strict (default: survives a power cut) or relaxed (survives a kill)
+  --limit SIZE         hold no more than so many bytes of blocks (500M, 20G): what is written makes room for itself
+                       among the files that are not pinned, and fails where that is not enough
   -h, --help           print this
   -V, --version        print the version
 
@@ -162,6 +176,10 @@ pub struct Invocation {
 pub struct Store {
     pub place: Place,
     pub options: OpenOptions,
+    /// Bytes of blocks that it may hold.
+    pub limit: Option<u64>,
+    /// The file that configures backends.
+    pub backends: Option<String>,
 }
 
 pub enum Command {
@@ -192,6 +210,7 @@ pub enum Command {
     },
     Name(NameCommand),
     Files(FilesCommand),
+    Outbox(OutboxCommand),
     Push {
         cid: String,
         remote: String,
@@ -241,6 +260,13 @@ pub struct Given {
     pub json: bool,
     pub profile: Option<Profile>,
     pub durability: Durability,
+    pub limit: Option<u64>,
+    pub backends: Option<String>,
+    pub to: Vec<String>,
+    pub copies: Option<u32>,
+    pub read_back: Option<ReadBack>,
+    pub from: Option<String>,
+    pub wait: u64,
     pub pin: bool,
     pub name: Option<String>,
     pub output: Option<String>,
@@ -306,6 +332,13 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
                     other => return Err(format!("no durability {other:?}; there are strict and relaxed").into()),
                 }
             }
+            Long("backends") => given.backends = Some(parser.value()?.string()?),
+            Long("to") => given.to.push(parser.value()?.string()?),
+            Long("copies") => given.copies = Some(parser.value()?.parse()?),
+            Long("read-back") => given.read_back = Some(read_back(&parser.value()?.string()?)?),
+            Long("from") => given.from = Some(parser.value()?.string()?),
+            Long("wait") => given.wait = duration(&parser.value()?.string()?)?,
+            Long("limit") => given.limit = Some(bytes(&parser.value()?.string()?)?),
             Long("profile") => {
                 let name = parser.value()?.string()?;
                 given.profile = Some(Profile::from_name(&name).map_err(|error| error.to_string())?);
@@ -369,12 +402,13 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, lexopt::E
         durability: given.durability,
         ..OpenOptions::default()
     };
-    let store = Store { place: mem::take(&mut given.place), options };
+    let store =
+        Store { place: mem::take(&mut given.place), options, limit: given.limit, backends: given.backends.take() };
     let json = given.json;
     Ok(Asked::Run(Box::new(Invocation { json, store, command: command(&verb, given)? })))
 }
 
-fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
+fn command(verb: &str, mut given: Given) -> Result<Command, lexopt::Error> {
     let several = |values: Vec<String>, what: &str| match values.as_slice() {
         [] => Err(lexopt::Error::from(format!("{verb} needs a {what}"))),
         _ => Ok(values),
@@ -389,12 +423,13 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
     };
     Ok(match verb {
         "add" | "store" => {
+            let replicate = replication(&mut given);
             let files = several(given.values, "FILE")?;
             if given.name.is_some() && files.len() > 1 {
                 return Err("--name goes with one FILE only".into());
             }
             let Given { pin, name: filename, hidden, keep_mtime: mtime, recursive, .. } = given;
-            let store = StoreOptions { filename, pin, ..StoreOptions::default() };
+            let store = StoreOptions { filename, pin, replicate, ..StoreOptions::default() };
             let options = FolderOptions { store, hidden, mtime };
             Command::Store { files, recursive, options }
         }
@@ -431,6 +466,21 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
             }
         },
         "unpin" => Command::Unpin { cids: several(given.values, "CID")? },
+        "sync" => {
+            none(given.values)?;
+            Command::Outbox(OutboxCommand::Sync { patience: given.wait })
+        }
+        "outbox" => none(given.values).map(|()| Command::Outbox(OutboxCommand::List))?,
+        "replicate" => {
+            let policy = replication(&mut given);
+            Command::Outbox(OutboxCommand::Replicate { cids: several(given.values, "CID")?, policy })
+        }
+        "replicas" => Command::Outbox(OutboxCommand::Replicas { cid: one(given.values)? }),
+        "release" => {
+            let cids = several(given.values, "CID")?;
+            Command::Outbox(OutboxCommand::Release { cids, backend: given.from })
+        }
+        "audit" => Command::Outbox(OutboxCommand::Audit { cids: given.values }),
         "status" => none(given.values).map(|()| Command::Status)?,
         "gc" => none(given.values).map(|()| Command::Collect { dry_run: given.dry_run })?,
         "verify" => {
@@ -444,6 +494,20 @@ fn command(verb: &str, given: Given) -> Result<Command, lexopt::Error> {
         },
         other => return Err(format!("no command {other:?}").into()),
     })
+}
+
+/// Where copies are to be, as far as it was said.
+fn replication(given: &mut Given) -> ReplicationPolicy {
+    let to = mem::take(&mut given.to);
+    let backends = (!to.is_empty()).then_some(to);
+    ReplicationPolicy { backends, copies: given.copies, read_back: given.read_back, ..ReplicationPolicy::default() }
+}
+
+fn read_back(text: &str) -> Result<ReadBack, lexopt::Error> {
+    match text {
+        "all" => Ok(ReadBack::All),
+        ways => ways.parse().map(ReadBack::Sample).map_err(|_| format!("{ways:?} is neither all nor a number").into()),
+    }
 }
 
 /// What is to be done with a value of linked data.
@@ -502,6 +566,23 @@ fn range(text: &str) -> Result<CarRange, lexopt::Error> {
 fn label(text: &str) -> Result<(String, String), lexopt::Error> {
     let pair = text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
     pair.ok_or_else(|| format!("the label {text:?} is not KEY=VALUE").into())
+}
+
+/// A number of bytes, perhaps in KiB, MiB, GiB or TiB.
+fn bytes(text: &str) -> Result<u64, lexopt::Error> {
+    let parse = || {
+        let number = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let powers = match text.get(number.len()..)? {
+            "" => 0,
+            "K" | "KiB" => 1,
+            "M" | "MiB" => 2,
+            "G" | "GiB" => 3,
+            "T" | "TiB" => 4,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(1 << (10 * powers))
+    };
+    parse().ok_or_else(|| format!("{text:?} is no number of bytes such as 1000000, 500M or 20G").into())
 }
 
 /// In milliseconds.

@@ -1,31 +1,47 @@
 //! The commands.
 
+use std::{cell::RefCell, rc::Rc};
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
     arguments::{Command, Store},
-    car, dag, files, names,
+    car,
+    configuration::Configuration,
+    dag, files,
+    input::Input,
+    names, outbox,
     output::{Output, size},
     pins, trees, upkeep,
 };
 use crate::{
     bindings::wasi,
     block::{self, Cid},
-    error::Result,
+    error::{Error, Result},
     platform::{
         files::RandomAccessFile,
-        wasi::{files::WasiFile, run as wait},
+        wasi::{files::WasiFile, run as wait, variable},
     },
-    storage::{PushOptions, Reader, Storage},
+    storage::{CacheConfig, Evicted, PushOptions, Reader, Storage},
     tier::Durability,
     unixfs::Path,
 };
 
+/// Longest configuration of backends.
+const MAX_CONFIGURATION: usize = 1024 * 1024;
+
 /// Runs a command.
-pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
-    let strict = store.options.durability == Durability::Strict;
-    let storage = wasi::open(store.place, store.options)?;
+pub fn run(store: Store, command: Command, output: &Rc<Output>) -> Result<()> {
+    let Store { mut place, mut options, limit, backends } = store;
+    let Configuration { backends, policy } = configuration(backends.as_deref())?;
+    (place.backends, options.policy) = (backends, policy);
+    let strict = options.durability == Durability::Strict;
+    let storage = wasi::open(place, options)?;
+    storage.configure_cache(CacheConfig { disk_bytes: limit, ..CacheConfig::default() })?;
+    let evicted = Rc::new(RefCell::new(Vec::new()));
+    let to_be_told = evicted.clone();
+    storage.on_evicted(Rc::new(move |one: &Evicted| to_be_told.borrow_mut().push(one.clone())));
     let done = match command {
         Command::Store { files, recursive, options } => {
             files.iter().try_for_each(|file| trees::add(&storage, file, recursive, options.clone(), output))
@@ -38,6 +54,7 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
         Command::PutValue { file, input, options } => dag::put(&storage, &file, input, options, output),
         Command::GetValue { path, codec, offline } => dag::get(&storage, &path, codec, offline, output),
         Command::Name(command) => names::run(&storage, command, output),
+        Command::Outbox(command) => outbox::run(&storage, command, output),
         Command::Files(command) => files::run(&storage, command, strict, output),
         Command::Push { cid, remote, pin } => push(&storage, &block::parse(&cid)?, &remote, pin, output),
         Command::List { path, offline } => trees::list(&storage, &path, offline, output),
@@ -59,8 +76,23 @@ pub fn run(store: Store, command: Command, output: &Output) -> Result<()> {
         Command::Car(command) => car::run(&storage, command, strict, output),
         Command::ImportLegacy { directory } => upkeep::import_legacy(&storage, &directory, output),
     };
+    for Evicted { cid, filename, size, reason, .. } in evicted.take() {
+        let object = json!({ "evicted": cid.to_string(), "filename": filename, "size": size, "reason": reason.name() });
+        let line = format!("evicted {cid} {}", filename.unwrap_or_default());
+        output.aside(object, line.trim_end());
+    }
     // Even when a later file failed: those before it were acknowledged.
     done.and(wait(storage.flush()))
+}
+
+/// What a file says of backends, or the environment.
+fn configuration(file: Option<&str>) -> Result<Configuration> {
+    let too_large = || Error::InvalidArgument("what configures the backends is too large".into());
+    let json = match file {
+        Some(path) => Some(Input::open(path)?.whole(MAX_CONFIGURATION)?.ok_or_else(too_large)?),
+        None => variable("IPFS_KIT_BACKENDS").map(String::into_bytes),
+    };
+    json.map_or_else(|| Ok(Configuration::default()), |json| Configuration::parse(&json))
 }
 
 pub fn retrieve(reader: &mut Reader, to: Option<String>, strict: bool, output: &Output) -> Result<()> {
@@ -98,7 +130,7 @@ fn push(storage: &Storage, cid: &Cid, remote: &str, pin: bool, output: &Output) 
     output.line(object, &format!("{cid} given to {remote}: {} blocks, {}{how}", pushed.blocks, size(pushed.bytes)))
 }
 
-fn each(cids: &[String], done: &str, output: &Output, act: impl Fn(&Cid) -> Result<()>) -> Result<()> {
+pub fn each(cids: &[String], done: &str, output: &Output, act: impl Fn(&Cid) -> Result<()>) -> Result<()> {
     for text in cids {
         let cid = block::parse(text)?;
         act(&cid)?;

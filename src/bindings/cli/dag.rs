@@ -15,15 +15,9 @@ const MAX_INPUT: usize = 8 * MAX_BLOCK_BYTES;
 
 /// Puts the value that a file, or standard input, holds.
 pub fn put(storage: &Storage, file: &str, input: Codec, options: ValueOptions, output: &Output) -> Result<()> {
-    let mut bytes = Vec::new();
-    let mut file = Input::open(file)?;
-    while let Some(piece) = file.next()? {
-        bytes.extend_from_slice(&piece);
-        if bytes.len() > MAX_INPUT {
-            let problem = format!("a value of more than {MAX_INPUT} bytes; put parts of it, and link to them");
-            return Err(Error::InvalidArgument(problem));
-        }
-    }
+    let bytes = Input::open(file)?.whole(MAX_INPUT)?.ok_or_else(|| {
+        Error::InvalidArgument(format!("a value of more than {MAX_INPUT} bytes; put parts of it, and link to them"))
+    })?;
     let value = dag::decode(input, &bytes.into()).map_err(|malformed| Error::InvalidArgument(malformed.to_string()))?;
     let stored = wait(storage.put_value(&value, options))?;
     output.line(object(&stored.clone().into()), &stored.root.cid.to_string())

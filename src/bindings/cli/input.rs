@@ -56,6 +56,18 @@ impl Input {
         Ok((!bytes.is_empty()).then_some(bytes))
     }
 
+    /// All of it; none if that is more than so many bytes.
+    pub fn whole(mut self, most: usize) -> Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = self.next()? {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() > most {
+                return Ok(None);
+            }
+        }
+        Ok(Some(bytes))
+    }
+
     /// Passes over so many bytes at the beginning.
     pub fn skip(&mut self, bytes: u64) -> Result<()> {
         let Source::Stdin(input) = &self.source else {

@@ -4,10 +4,12 @@
 mod arguments;
 mod car;
 mod commands;
+mod configuration;
 mod dag;
 mod files;
 mod input;
 mod names;
+mod outbox;
 mod output;
 mod pins;
 mod subcommands;
@@ -32,6 +34,8 @@ mod world {
     });
 }
 
+use std::rc::Rc;
+
 use self::{
     arguments::{Asked, Invocation},
     output::Output,
@@ -49,7 +53,7 @@ impl Guest for Command {
             Ok(Asked::Text(text)) => Output::new(false).text(&text).map_err(drop),
             Ok(Asked::Run(invocation)) => {
                 let Invocation { json, store, command } = *invocation;
-                let output = Output::new(json);
+                let output = Rc::new(Output::new(json));
                 commands::run(store, command, &output).map_err(|error| output.failed(&error))
             }
             Err(problem) => {

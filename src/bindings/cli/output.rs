@@ -62,6 +62,11 @@ impl Output {
         }
     }
 
+    /// What happened besides, on standard error.
+    pub fn aside(&self, object: Value, line: &str) {
+        if self.json { self.complain(&object.to_string()) } else { self.complain(line) }
+    }
+
     /// A line on standard error. If even that fails there is nobody left to tell.
     pub fn complain(&self, line: &str) {
         let _ = write(&self.err, format!("{line}\n").as_bytes());

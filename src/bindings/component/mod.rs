@@ -7,6 +7,7 @@ mod collection;
 mod files;
 mod metadata;
 mod names;
+mod outbox;
 mod tree;
 mod values;
 
@@ -86,7 +87,7 @@ struct Reading {
 impl GuestHandle for OpenStore {
     fn open(options: OpenOptions) -> Result<Handle, Error> {
         let settings = convert::open_options(&options)?;
-        let storage = wasi::open(convert::place(options), settings)?;
+        let storage = wasi::open(convert::place(options)?, settings)?;
         let evictions = Evictions::of(&storage);
         Ok(Handle::new(OpenStore { storage, evictions }))
     }

@@ -63,7 +63,7 @@ impl GuestHandle for OpenStore {
     async fn open(options: OpenOptions) -> Result<Handle, Error> {
         close::all()?;
         let settings = convert::open_options(&options)?;
-        let storage = wasi::open(convert::place(options), settings)?;
+        let storage = wasi::open(convert::place(options)?, settings)?;
         let evictions = Evictions::of(&storage);
         Ok(Handle::new(OpenStore { storage, evictions }))
     }

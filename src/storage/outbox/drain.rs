@@ -76,7 +76,10 @@ impl Storage {
     pub async fn sync(&self, options: SyncOptions) -> Result<SyncReport> {
         let shared = &self.shared;
         let mut report = SyncReport::default();
-        let Some(backends) = shared.backends() else { return Ok(report) };
+        let Some(backends) = shared.backends() else {
+            report.offline = shared.options.offline;
+            return Ok(report);
+        };
         shared.look_after_all().await?;
         let until = shared.clock.now().saturating_add(options.wait);
         let mut jobs = Jobs::new();

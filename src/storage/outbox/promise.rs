@@ -33,13 +33,15 @@ impl Change {
 }
 
 impl Shared {
-    /// What a call's policy comes to over the store's.
+    /// What a call's policy comes to over the store's. Names are checked where backends are configured: a build without a
+    /// network has none, and queues for whoever opens the store with one.
     pub(in crate::storage) fn rule(&self, call: &ReplicationPolicy) -> Result<Option<Rule>> {
         let rule = call.over(&self.options.policy).rule()?;
         for name in rule.iter().flat_map(|rule| rule.backends.iter().chain(rule.archive.iter().map(|(name, _)| name))) {
-            if self.member(name).is_none() {
-                let known = self.backends();
-                return Err(Error::InvalidArgument(format!("{name:?} is none of this store's backends: {known:?}")));
+            let unknown = self.member(name).is_none();
+            if unknown && (self.backends().is_some() || self.options.offline.is_none()) {
+                let known = self.backends().map_or_else(|| "it has none".to_owned(), |known| format!("{known:?}"));
+                return Err(Error::InvalidArgument(format!("{name:?} is none of this store's backends: {known}")));
             }
         }
         Ok(rule)

@@ -17,6 +17,7 @@ const OUTPUT_BYTES: usize = 64 * 1024 * 1024;
 
 /// A run of the command, being prepared. Its program name is given; arguments are those after it.
 pub struct Command {
+    artefact: Artefact,
     wasi: WasiCtxBuilder,
     output: MemoryOutputPipe,
     errors: MemoryOutputPipe,
@@ -42,11 +43,16 @@ impl Default for Command {
 impl Command {
     /// A run that sees no folder and no environment.
     pub fn new() -> Command {
+        Command::of(Artefact::Cli)
+    }
+
+    /// The same, of the command with a network or the one without.
+    pub fn of(artefact: Artefact) -> Command {
         let (output, errors) = (MemoryOutputPipe::new(OUTPUT_BYTES), MemoryOutputPipe::new(OUTPUT_BYTES));
         let mut wasi = WasiCtxBuilder::new();
         wasi.arg("ipfs-kit-storage").stdout(output.clone()).stderr(errors.clone());
         wasi.allow_blocking_current_thread(true);
-        Command { wasi, output, errors }
+        Command { artefact, wasi, output, errors }
     }
 
     /// Shows it a folder of the host.
@@ -70,7 +76,7 @@ impl Command {
     /// Runs it with these arguments to its end.
     pub fn run(mut self, arguments: &[&str]) -> Outcome {
         let mut store = Host::store(self.wasi.args(arguments).build());
-        let command = sync::Command::instantiate(&mut store, Artefact::Cli.component(), &Host::linker());
+        let command = sync::Command::instantiate(&mut store, self.artefact.component(), &Host::linker_with_http());
         let command = command.expect("the host has all it imports");
         let exit = command.wasi_cli_run().call_run(&mut store).expect("the command trapped");
         Outcome {

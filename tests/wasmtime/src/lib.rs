@@ -3,6 +3,7 @@
 mod archives;
 mod artefact;
 mod command;
+mod copies;
 mod counterpart;
 mod data;
 mod folders;
@@ -40,7 +41,7 @@ pub mod bindings {
 
 pub use bindings::{
     exports::ipfs_kit::storage::{
-        car,
+        car, outbox,
         values::{FoundValue, ValueCodec, ValueOptions},
     },
     ipfs_kit::storage::types,

@@ -411,6 +411,8 @@ pub fn in_store() -> OpenOptions {
         force_fallback: false,
         remotes: Vec::new(),
         remote_timeout: None,
+        backends: Vec::new(),
+        policy: None,
         layout: None,
         durability: None,
         verification: None,
@@ -444,7 +446,7 @@ pub fn every_block() -> VerifyOptions {
 
 /// Stores without a name, a pin or a layout.
 pub fn plain() -> StoreOptions {
-    StoreOptions { filename: None, pin: false, layout: None }
+    StoreOptions { filename: None, pin: false, layout: None, replicate: None }
 }
 
 /// Stores under a name.

@@ -33,12 +33,14 @@ async fn cancelled(folder: String, bytes: usize) -> Result<(u64, u64, String), E
         force_fallback: false,
         remotes: Vec::new(),
         remote_timeout: None,
+        backends: Vec::new(),
+        policy: None,
         layout: None,
         durability: None,
         verification: None,
     })
     .await?;
-    let plain = || StoreOptions { filename: None, pin: true, layout: None };
+    let plain = || StoreOptions { filename: None, pin: true, layout: None, replicate: None };
 
     let (mut given, data) = wit_stream::new();
     {

@@ -60,7 +60,8 @@ fn import(mut plugin: Plugin, seed: u64, first: u64) -> Result<(), Error> {
 }
 
 fn store(plugin: &mut Plugin, step: &Step) -> Result<Vec<FileInfo>, Error> {
-    let options = |part| StoreOptions { filename: Some(step.name(part)), pin: step.pinned(), layout: None };
+    let options =
+        |part| StoreOptions { filename: Some(step.name(part)), pin: step.pinned(), layout: None, replicate: None };
     match step.way {
         Way::Whole => plugin.store(&step.data(0), &options(0)).map(|file| vec![file]),
         Way::Pieces(size) => plugin.stream(step.data(0).chunks(size), &options(0)).map(|file| vec![file]),

@@ -315,3 +315,24 @@ fn what_was_stored_before_a_failure_stays() {
     assert_eq!(String::from_utf8(outcome.output).unwrap(), format!("{HELLO} hello\n"));
     assert_eq!(shell.run(&["exists", HELLO]), "true\n");
 }
+
+#[test]
+fn a_limit_makes_room_among_what_is_not_pinned() {
+    let shell = Shell::new();
+    for (seed, name) in ["old", "kept", "new", "more"].iter().enumerate() {
+        shell.file(name, &random_bytes(seed as u64, MIB));
+    }
+    let old = shell.run(&["store", "/in/old"]).split(' ').next().unwrap().to_owned();
+    shell.run(&["store", "--pin", "/in/kept"]);
+    let stored = shell.try_run(&["--json", "--limit", "2500K", "store", "/in/new"]);
+    let [evicted] = objects(&stored.errors).try_into().unwrap();
+    assert_eq!(evicted["evicted"], old.as_str());
+    assert_eq!((evicted["filename"].as_str(), evicted["reason"].as_str()), (Some("old"), Some("limit")));
+    assert_eq!(shell.run(&["exists", &old]), "false\n");
+    assert_eq!(shell.json(&["ls"]).len(), 2);
+    // What is pinned fills it.
+    let full = shell.try_run(&["--json", "--limit", "1M", "store", "/in/more"]);
+    assert!(!full.success && full.errors.contains("\"quota-exceeded\""), "{full:?}");
+    let wrong = shell.try_run(&["--limit", "2X", "ls"]);
+    assert!(!wrong.success && wrong.errors.contains("20G"), "{wrong:?}");
+}

@@ -27,6 +27,7 @@ const EXPORTS: &[&str] = &[
     "ipfs-kit:storage/car@0.1.0",
     "ipfs-kit:storage/names@0.1.0",
     "ipfs-kit:storage/files@0.1.0",
+    "ipfs-kit:storage/outbox@0.1.0",
 ];
 
 fn others(imports: Vec<String>, allowed: &[&str]) -> Vec<String> {
@@ -49,9 +50,11 @@ fn the_command_can_reach_no_network() {
 }
 
 #[test]
-fn the_bridged_component_reaches_out_through_one_interface() {
+fn the_bridged_component_reaches_out_through_two_interfaces() {
     let (imports, exports) = interfaces(Artefact::Bridged);
-    assert_eq!(others(imports, HOST), ["ipfs-kit:storage/remote@0.1.0"]);
+    let mut outward = others(imports, HOST);
+    outward.sort();
+    assert_eq!(outward, ["ipfs-kit:storage/outgoing-http@0.1.0", "ipfs-kit:storage/remote@0.1.0"]);
     assert_eq!(exports, EXPORTS);
 }
 

@@ -11,6 +11,7 @@ mod folders;
 mod imports;
 mod keeping;
 mod legacy;
+mod outbox;
 mod owners;
 mod p3;
 mod provided;

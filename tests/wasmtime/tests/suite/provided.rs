@@ -19,12 +19,16 @@ mod bindings {
             "wasi": wasmtime_wasi::p2::bindings::sync,
             "ipfs-kit:storage/remote.exchange": super::Exchange,
             "ipfs-kit:storage/remote.connection": super::Connection,
+            "ipfs-kit:storage/outgoing-http.call": super::Call,
         },
         imports: { default: trappable },
     });
 }
 
-use bindings::ipfs_kit::storage::remote::{self, Failure, HostConnection, HostExchange, Piece, Wanted};
+use bindings::ipfs_kit::storage::{
+    outgoing_http::{self, Head, HostCall, Request},
+    remote::{self, Failure, HostConnection, HostExchange, Piece, Wanted},
+};
 
 /// Patience in these tests, in milliseconds.
 const TIMEOUT: u32 = 3000;
@@ -150,9 +154,38 @@ impl HostConnection for Provided {
     }
 }
 
+/// A request: this host sends none.
+pub struct Call;
+
+impl outgoing_http::Host for Provided {
+    fn send(&mut self, _: Request) -> wasmtime::Result<Resource<Call>> {
+        Ok(self.resources().push(Call)?)
+    }
+}
+
+impl HostCall for Provided {
+    fn head(&mut self, _: Resource<Call>) -> wasmtime::Result<Result<Option<Head>, Failure>> {
+        Ok(Err(Failure::Denied("nothing leaves this host".into())))
+    }
+
+    fn subscribe(&mut self, _: Resource<Call>) -> wasmtime::Result<Option<Resource<DynPollable>>> {
+        Ok(None)
+    }
+
+    fn body(&mut self, _: Resource<Call>) -> wasmtime::Result<Resource<Exchange>> {
+        begin(self, unsupported())
+    }
+
+    fn drop(&mut self, call: Resource<Call>) -> wasmtime::Result<()> {
+        self.resources().delete(call)?;
+        Ok(())
+    }
+}
+
 fn open(folder: &TempDir, remotes: &[&str]) -> Result<Plugin, Error> {
     let mut linker = Host::linker();
     remote::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host).unwrap();
+    outgoing_http::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host).unwrap();
     let options = OpenOptions { remote_timeout: Some(TIMEOUT), ..with_remotes(remotes) };
     Instance::linked(Artefact::Bridged.component(), &linker, folder.path(), &[]).open(&options)
 }
