@@ -1,6 +1,6 @@
 //! Places that keep copies of what is stored here. One trait; `conformance` holds what every implementation must pass.
 //!
-//! A [`Remote`](crate::remote::Remote) is asked for what is not here, and believed in nothing. A backend is given a DAG for
+//! A [`Remote`] is asked for what is not here, and believed in nothing. A backend is given a DAG for
 //! good, and what it says of that is believed in nothing either: a copy counts when it was read back.
 
 mod archive;

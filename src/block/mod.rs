@@ -1,7 +1,7 @@
 //! Blocks: bytes proven to match their CID.
 //!
 //! The type is the proof. A [`Block`] is made by hashing, so whoever holds one holds verified bytes, and a tier can be
-//! given nothing else to keep. The one other door, [`Block::vouched`], is for reads under a policy that trusts the medium.
+//! given nothing else to keep. The one other door, `Block::vouched`, is for reads under a policy that trusts the medium.
 
 mod cid;
 pub(crate) mod multibase;

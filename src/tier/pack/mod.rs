@@ -45,7 +45,7 @@ use crate::{
 pub struct Limits {
     /// A segment is closed at this size: the unit in which space is given back.
     pub segment_bytes: u32,
-    /// A checkpoint is due when the log has grown by this much since the last one, or by [`CHECKPOINT_RATIO`] times the
+    /// A checkpoint is due when the log has grown by this much since the last one, or by four times the
     /// index if that is more. It bounds what opening after a crash reads, and what checkpoints cost while writing.
     pub checkpoint_bytes: u64,
     /// A checkpoint is due after this many frames, too, or after a share of the index: opening looks at each.
