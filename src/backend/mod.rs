@@ -4,6 +4,7 @@
 //! good, and what it says of that is believed in nothing either: a copy counts when it was read back.
 
 mod archive;
+mod cluster;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod conformance;
@@ -22,12 +23,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 pub use self::s3::S3Keys;
 pub use self::{
     archive::Archive,
+    cluster::Cluster,
     feed::Feed,
     kubo::KuboNode,
     pool::{Backends, Limits, Member, Retries, Slot},
     s3::{Action, S3, Signer},
     secret::Secret,
-    service::Endpoint,
+    service::{Credentials, Endpoint},
 };
 use crate::{
     block::{Cid, MAX_BLOCK_BYTES},

@@ -10,6 +10,7 @@ use super::{
     Failure, Remote, Scope, Wanted,
     address::base_url,
     body::{collect, complaint, shortened, stated},
+    form::{FORM, form},
     gateway::retry_after,
     unsupported,
 };
@@ -24,9 +25,6 @@ use crate::{
 
 /// Longest answer that is read to learn that it went well.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-
-/// Parts of a form are told apart by this; no block holds it, as far as chance goes.
-const BOUNDARY: &str = "ipfs-kit-storage-5f9b2c71e0d84a36";
 
 /// A block of up to 2 MiB is none too big here, although nodes of before 2026 ask whether one of over 1 MiB is meant.
 const ANY_SIZE: &str = "allow-big-block=true";
@@ -61,7 +59,7 @@ impl Kubo {
 
     async fn post(&self, call: &str, form: Option<Bytes>) -> Result<Response, Failure> {
         let url = format!("{}/api/v0/{call}", self.url);
-        let kind = form.as_ref().map(|_| ("content-type", format!("multipart/form-data; boundary={BOUNDARY}")));
+        let kind = form.as_ref().map(|_| ("content-type", FORM.to_owned()));
         let request = Request { method: Method::Post, url, headers: kind.into_iter().collect(), body: form };
         accepted(self.http.send(request).await?).await
     }
@@ -202,15 +200,6 @@ impl Remote for Kubo {
         let mut pins = Json::one(&said)?.object()?.get("Keys").into_iter().flat_map(Json::members);
         Ok(pins.any(|(key, _)| block::parse(&key).is_ok_and(|pinned| pinned.hash() == cid.hash())))
     }
-}
-
-/// A form with one file.
-fn form(file: &[u8]) -> Bytes {
-    let head = format!(
-        "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"blocks\"\r\n\
-         content-type: application/octet-stream\r\n\r\n"
-    );
-    [head.as_bytes(), file, format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat().into()
 }
 
 /// What a status other than success means. A node tells most of what goes wrong by 500 and a text.

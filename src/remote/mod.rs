@@ -8,6 +8,7 @@ mod component;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod conformance;
+mod form;
 mod found;
 mod gateway;
 mod health;
@@ -34,7 +35,8 @@ pub use self::{
 };
 pub(crate) use self::{
     address::base_url,
-    body::{collect, complaint, stated},
+    body::{collect, complaint, shortened, stated},
+    form::{FORM, form},
     gateway::{ESCAPED, retry_after},
 };
 use crate::{

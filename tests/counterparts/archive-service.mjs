@@ -3,9 +3,8 @@
 // The pinning service is `mock-ipfs-pinning-service`, the gateway that of `gateway.mjs`. Ours are the uploads, and what moves
 // requests along: one that is looked after goes from `queued` over `pinning` to `pinned`, or `failed` where a block is missing.
 
-import { decode } from '@ipld/dag-pb';
 import { CID } from 'multiformats/cid';
-import { whole } from './car.mjs';
+import { has } from './car.mjs';
 import { car } from './control.mjs';
 import { makeGateway } from './gateway.mjs';
 import { body, json, reply, serve } from './http.mjs';
@@ -14,7 +13,6 @@ import pinning from './pinning/node_modules/mock-ipfs-pinning-service/index.js';
 /** What uploads, and pin requests, prove themselves with. */
 export const TOKENS = { upload: 'uploads-known-to-tests', pins: 'pins-known-to-tests' };
 
-const DAG_PB = 0x70;
 const NEXT = { queued: 'pinning', pinning: 'pinned' };
 
 /** Answers `{ url, close }`. */
@@ -71,13 +69,4 @@ async function moved({ store, app, ways }, id) {
   if (status === 'pinned' && pin.status !== 'pinned' && !ways.status && !(await has(store, CID.parse(key)))) status = 'failed';
   const info = status === 'failed' ? { info: { status_details: 'a block of it is nowhere to be found' } } : {};
   app.locals.state = { ...state, pins: new Map([...state.pins, [key, { ...pin, status, ...info }]]) };
-}
-
-/** Whether all that is below a CID is there. */
-async function has(store, cid) {
-  if (cid.multihash.code === 0) return true;
-  if (!(await store.has(cid))) return false;
-  if (cid.code !== DAG_PB) return true;
-  for (const { Hash } of decode(await whole(store.get(cid))).Links) if (!(await has(store, Hash))) return false;
-  return true;
 }

@@ -123,3 +123,12 @@ export async function whole(source) {
   for await (const part of source) parts.push(part);
   return parts.length === 1 ? parts[0] : Buffer.concat(parts);
 }
+
+/** Whether all that is below a CID is there. */
+export async function has(store, cid) {
+  if (cid.multihash.code === 0) return true;
+  if (!(await store.has(cid))) return false;
+  if (cid.code !== DAG_PB) return true;
+  for (const { Hash } of decode(await whole(store.get(cid))).Links) if (!(await has(store, Hash))) return false;
+  return true;
+}

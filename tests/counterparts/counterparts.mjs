@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 const MAIN = fileURLToPath(new URL('main.mjs', import.meta.url));
 const READY = 60_000;
 
-/** `start('gateway')`, `start('rpc')`, `start('routing')`, `start('s3')`, `start('archive')` or `start('faults', url)`: answers its `url`, and `stop()`. */
+/** `start('gateway')`, `start('rpc')`, `start('routing')`, `start('s3')`, `start('archive')`, `start('cluster')` or `start('faults', url)`: answers its `url`, and `stop()`. */
 export async function start(name, target) {
   const child = spawn(process.execPath, [MAIN, name, ...(target ? [target] : [])], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => child.once('exit', resolve));

@@ -1,4 +1,4 @@
-// One counterpart in a process of its own: `node main.mjs gateway|rpc|routing|s3|archive|faults [TARGET]`.
+// One counterpart in a process of its own: `node main.mjs gateway|rpc|routing|s3|archive|cluster|faults [TARGET]`.
 //
 // It says where it is in one line of JSON, and ends when its standard input does or on SIGTERM, so that it cannot
 // outlive the test that started it.
@@ -18,13 +18,14 @@ const STARTS = {
   rpc: async () => (await import('./rpc/rpc.mjs')).startRpc(),
   s3: async () => (await import('./s3.mjs')).startS3(),
   archive: async () => (await import('./archive-service.mjs')).startArchive(),
+  cluster: async () => (await import('./cluster.mjs')).startCluster(),
   routing: async () => (await import('./routing.mjs')).startRouting(),
   faults: async (target) => (await import('./faults.mjs')).startFaults(target),
 };
 
 const [, , name, target] = process.argv;
 if (!STARTS[name] || (name === 'faults' && !target)) {
-  console.error('usage: node main.mjs gateway|rpc|routing|s3|archive|faults [TARGET]');
+  console.error('usage: node main.mjs gateway|rpc|routing|s3|archive|cluster|faults [TARGET]');
   process.exit(2);
 }
 

@@ -5,7 +5,7 @@ use std::{fs, rc::Rc};
 use futures_executor::block_on;
 use ipfs_kit_storage::{
     Cid, Error,
-    backend::{Archive, Backend, Backends, Endpoint, Limits, Retries, Secret, conformance},
+    backend::{Archive, Backend, Backends, Credentials, Endpoint, Limits, Retries, Secret, conformance},
     platform::native::SystemClock,
     remote::Failure,
     storage::{Delivery, DeliveryState, Why},
@@ -22,10 +22,13 @@ use crate::{
 const UPLOAD: &str = "uploads-known-to-tests";
 const PINS: &str = "pins-known-to-tests";
 
+fn bearer(token: &str) -> Option<Credentials> {
+    Some(Credentials::Bearer(Secret::new(token).unwrap()))
+}
+
 fn archive_with(url: &str, upload: &str, pins: &str) -> Archive {
-    let token = |token: &str| Some(Secret::new(token).unwrap());
-    let upload = Endpoint { url: format!("{url}/upload"), token: token(upload) };
-    let pinning = Endpoint { url: url.to_owned(), token: token(pins) };
+    let upload = Endpoint { url: format!("{url}/upload"), credentials: bearer(upload) };
+    let pinning = Endpoint { url: url.to_owned(), credentials: bearer(pins) };
     Archive::new(Client::http(), "there", upload, pinning, url).unwrap().cut(2 << 20, 20)
 }
 
@@ -340,7 +343,7 @@ fn whoever_has_the_wrong_token_is_refused_and_no_token_is_told() {
 #[test]
 fn what_is_no_archive_is_refused() {
     let make = |upload: &str, pinning: &str, gateway: &str| {
-        let at = |url: &str| Endpoint { url: url.into(), token: Some(Secret::new(PINS).unwrap()) };
+        let at = |url: &str| Endpoint { url: url.into(), credentials: bearer(PINS) };
         Archive::new(Client::http(), "there", at(upload), at(pinning), gateway)
     };
     let good = "https://archive.example/api";

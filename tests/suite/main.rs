@@ -9,6 +9,7 @@ mod car;
 mod car_export;
 mod car_import;
 mod cids;
+mod cluster;
 mod codecs;
 mod collection;
 mod compaction;

@@ -13,7 +13,10 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
 use self::pins::{Pins, Request, Status};
-use super::{Backend, Endpoint, Feed, Next, Step, Trouble, from_gateway, service::Service};
+use super::{
+    Backend, Endpoint, Feed, Next, Step, Trouble, from_gateway,
+    service::{FIRST_LOOK, Service, look_in},
+};
 use crate::{
     block::Cid,
     error::{Error, Result as Outcome},
@@ -27,10 +30,6 @@ const ARCHIVE_BYTES: usize = 8 * 1024 * 1024;
 
 /// The media type of archives.
 const CAR: &str = "application/vnd.ipld.car";
-
-/// Milliseconds before a request is looked after for the first time; then twice as many each time, up to the longest.
-const FIRST_LOOK: u64 = 1_000;
-const LONGEST_LOOK: u64 = 600_000;
 
 /// Most origins that a request can name.
 const MAX_ORIGINS: usize = 20;
@@ -123,8 +122,10 @@ impl Archive {
 
     /// How it goes on when this is how far a request has come.
     fn follow(&self, mut state: State, request: Request) -> Step {
-        let wait = self.first_look.saturating_mul(1u64.checked_shl(state.looks).unwrap_or(u64::MAX)).min(LONGEST_LOOK);
-        let next = if request.status == Status::Pinned { Next::Stored } else { Next::Wait(wait) };
+        let next = match request.status {
+            Status::Pinned => Next::Stored,
+            _ => Next::Wait(look_in(self.first_look, state.looks)),
+        };
         state.looks += 1;
         state.request = Some(request);
         Step { state: state.encode(), sent: 0, next }

@@ -4,8 +4,8 @@ use minicbor::{Decode, Encode};
 use percent_encoding::utf8_percent_encode;
 
 use crate::{
-    backend::service::Service,
-    block::{self, Cid, Codec},
+    backend::service::{Service, is_for},
+    block::{Cid, Codec},
     dag::{self, Map, Value},
     json::{Json, Unusable},
     platform::http::Method,
@@ -180,12 +180,6 @@ fn request(root: &Cid, said: Json<'_>) -> Result<Request, Failure> {
     }
     let details = said.get("info").and_then(|info| text(info, "status_details")).filter(|details| is_short(details));
     Ok(Request { id, status, delegates: texts(said, "delegates"), origins: texts(pin, "origins"), details })
-}
-
-/// It may name the root in another form.
-fn is_for(pin: Json<'_>, root: &Cid) -> bool {
-    let cid = text(pin, "cid").and_then(|cid| block::parse(&cid).ok());
-    cid.is_some_and(|cid| cid.hash() == root.hash() && cid.codec() == root.codec())
 }
 
 fn text(said: Json<'_>, name: &str) -> Option<String> {

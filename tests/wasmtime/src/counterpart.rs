@@ -45,6 +45,11 @@ impl Counterpart {
         Counterpart::start(&["archive"])
     }
 
+    /// The REST API of a cluster, with a gateway to its peers.
+    pub fn cluster() -> Self {
+        Counterpart::start(&["cluster"])
+    }
+
     /// A proxy to another server, which fails as it is told.
     pub fn faults(target: &str) -> Self {
         Counterpart::start(&["faults", target])
