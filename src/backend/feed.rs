@@ -51,16 +51,25 @@ impl Feed {
             *self = Feed::new(self.source.clone(), self.root.clone());
         }
         while self.place < place {
-            if self.ready.pop_front().is_none() {
-                let Some(cid) = self.next_cid() else { return Ok(()) };
-                if !is_leaf(&cid) {
-                    let block = one(self.source.blocks(std::slice::from_ref(&cid)).await?, &cid)?;
-                    self.descend(&block)?;
-                }
+            if self.ready.pop_front().is_none() && self.pass().await?.is_none() {
+                return Ok(());
             }
             self.place += 1;
         }
         Ok(())
+    }
+
+    /// Which blocks come next, so many at most. None is given, and only nodes are read.
+    pub async fn ahead(&self, count: usize) -> Result<Vec<Cid>> {
+        let mut cids: Vec<Cid> = self.ready.iter().map(|block| block.cid().clone()).take(count).collect();
+        let mut onward = Feed::new(self.source.clone(), self.root.clone());
+        (onward.stack, onward.seen) = (self.stack.clone(), self.seen.clone());
+        while cids.len() < count
+            && let Some(cid) = onward.pass().await?
+        {
+            cids.push(cid);
+        }
+        Ok(cids)
     }
 
     /// The next block, which is not given yet; none at the end.
@@ -90,6 +99,16 @@ impl Feed {
             archive.extend_from_slice(block.bytes());
         }
         Ok(archive)
+    }
+
+    /// Goes past the next one, of which only a node is read.
+    async fn pass(&mut self) -> Result<Option<Cid>> {
+        let Some(cid) = self.next_cid() else { return Ok(None) };
+        if !is_leaf(&cid) {
+            let block = one(self.source.blocks(std::slice::from_ref(&cid)).await?, &cid)?;
+            self.descend(&block)?;
+        }
+        Ok(Some(cid))
     }
 
     async fn read(&mut self) -> Result<()> {

@@ -27,7 +27,7 @@ pub use self::{
     feed::Feed,
     kubo::KuboNode,
     pool::{Backends, Limits, Member, Retries, Slot},
-    s3::{Action, S3, Signer},
+    s3::{Action, Layout, S3, Signer},
     secret::Secret,
     service::{Credentials, Endpoint},
 };
@@ -37,7 +37,7 @@ use crate::{
     remote::{Failure, Gateway, Remote, collect},
 };
 
-/// Blocks that are read one by one: so many at once.
+/// Blocks that are asked for, or given, one by one: so many at once.
 const BLOCKS_AT_ONCE: usize = 8;
 
 /// Why a step of a backend failed.
@@ -112,11 +112,11 @@ pub trait Backend {
     }
 }
 
-/// Blocks that are read one by one, in order.
-async fn one_by_one(
-    reads: impl Iterator<Item = impl Future<Output = Result<Bytes, Failure>>>,
-) -> Result<Vec<Bytes>, Failure> {
-    stream::iter(reads).buffered(BLOCKS_AT_ONCE).try_collect().await
+/// What is asked one by one, some at once, and answered in order.
+async fn one_by_one<T>(
+    calls: impl Iterator<Item = impl Future<Output = Result<T, Failure>>>,
+) -> Result<Vec<T>, Failure> {
+    stream::iter(calls).buffered(BLOCKS_AT_ONCE).try_collect().await
 }
 
 /// Blocks as a gateway gives them. They are of a copy only as far as it gives nothing else than its service has.

@@ -11,7 +11,9 @@ use futures_executor::block_on;
 use futures_util::FutureExt;
 use ipfs_kit_storage::{
     Cid,
-    backend::{Action, Backend, Backends, Feed, Limits, Next, Retries, S3, S3Keys, Signer, Trouble, conformance},
+    backend::{
+        Action, Backend, Backends, Feed, Layout, Limits, Next, Retries, S3, S3Keys, Signer, Trouble, conformance,
+    },
     car::{CarDecoder, Item},
     platform::{
         http::{Http, Method, Request, Response},
@@ -98,6 +100,10 @@ impl Place {
         (answer.status().as_u16(), bytes)
     }
 
+    fn has(&self, key: &str) -> bool {
+        self.ask(Method::Get, key, &[]).0 == 200
+    }
+
     /// Whether an archive holds these bytes, in leaves of a file.
     fn holds(&self, cid: &Cid, data: &[u8]) {
         let (status, archive) = self.ask(Method::Get, &format!("{cid}.car"), &[]);
@@ -144,6 +150,138 @@ fn a_bucket_with_archives_in_parts() {
         for key in ["car", "car.idx", "2.car", "2.car.idx"] {
             assert_eq!(place.ask(Method::Get, &format!("{}.{key}", sample.root), &[]).0, 404);
         }
+    });
+}
+
+#[test]
+fn a_bucket_of_blocks() {
+    let place = place(Counterpart::s3());
+    let bucket = |bucket: S3| fixture(Rc::new(bucket.laid_out(Layout::Blocks)), true);
+    block_on(async {
+        conformance::all(&bucket(place.through(&place.server))).await;
+        // In steps and lists of few blocks, beside what was left there.
+        let fixture = bucket(place.through(&place.server).cut(60_000, 7));
+        let sample = Rc::new(conformance::tree(7, 20, 10_000).await);
+        conformance::resumed(&fixture, &sample).await;
+        conformance::repeated(&fixture, &sample).await;
+        let state = conformance::whole(&fixture, &sample).await;
+        assert!(state.len() < 40, "{} bytes", state.len());
+        fixture.backend.remove(&sample.root, &state).await.unwrap();
+        let left = sample.order.iter().filter(|cid| place.has(&cid.to_string()));
+        assert_eq!(left.count(), 1, "one block is in all trees, and others are there still");
+        for number in ["", ".2", ".3", ".4"] {
+            assert!(!place.has(&format!("roots/{}{number}.blocks", sample.root)));
+        }
+    });
+}
+
+#[test]
+fn what_roots_share_stays_as_long_as_one_needs_it() {
+    let place = place(Counterpart::s3());
+    let proxy = Counterpart::faults(&place.server);
+    let bucket = |server: &str| Rc::new(place.through(server).laid_out(Layout::Blocks).cut(1, 100));
+    block_on(async {
+        let (first, second) =
+            (Rc::new(conformance::tree(8, 3, 1_000).await), Rc::new(conformance::tree(9, 3, 1_000).await));
+        let shared = first.order.iter().find(|cid| second.order.contains(cid)).unwrap().to_string();
+        let fixture = fixture(bucket(&place.server), true);
+        let state = conformance::whole(&fixture, &first).await;
+        // Another one has sent a single block of the second root so far, and not the one that is in both.
+        let other = bucket(&place.server);
+        other.put(&mut Feed::new(second.clone(), second.root.clone()), None).await.unwrap();
+        fixture.backend.remove(&first.root, &state).await.unwrap();
+        assert!(place.has(&shared) && !place.has(&first.root.to_string()));
+        // Where it cannot be told what others need, nothing goes.
+        let state = conformance::whole(&fixture, &second).await;
+        place.ask(Method::Put, "roots/a.blocks", b"no list");
+        let told = fixture.backend.remove(&second.root, &state).await;
+        assert!(matches!(told, Err(Failure::Lied(_))), "{told:?}");
+        place.ask(Method::Delete, "roots/a.blocks", &[]);
+        for body in ["", "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"] {
+            proxy.fault(json!({ "name": "status", "status": 200, "body": body, "match": "list-type" }));
+            let told = bucket(&proxy.url).remove(&second.root, &state).await;
+            assert!(matches!(told, Err(Failure::Broken(_))), "{told:?}");
+        }
+        assert!(second.order.iter().all(|cid| place.has(&cid.to_string())));
+        // A copy whose lists are gone is none: others would take it for nobody's.
+        let (root, list) = (std::slice::from_ref(&second.root), format!("roots/{}.blocks", second.root));
+        let (_, whole) = place.ask(Method::Get, &list, &[]);
+        assert_eq!(whole.split(|byte| *byte == b'\n').count(), second.order.len() + 1);
+        place.ask(Method::Delete, &list, &[]);
+        assert_eq!(fixture.backend.blocks(&second.root, &state, root).await, Err(Failure::NotFound));
+        place.ask(Method::Put, &list, shared.as_bytes());
+        let told = fixture.backend.blocks(&second.root, &state, root).await;
+        assert!(matches!(told, Err(Failure::Lied(_))), "{told:?}");
+        place.ask(Method::Put, &list, &whole);
+        assert!(fixture.backend.blocks(&second.root, &state, root).await.is_ok());
+        fixture.backend.remove(&second.root, &state).await.unwrap();
+        assert!(!second.order.iter().any(|cid| place.has(&cid.to_string())));
+    });
+}
+
+#[test]
+fn copies_are_read_and_removed_by_the_layout_that_they_were_made_with() {
+    let place = place(Counterpart::s3());
+    block_on(async {
+        let sample = Rc::new(conformance::tree(10, 3, 1_000).await);
+        let layouts = [Layout::Archives, Layout::Blocks];
+        let [archives, blocks] =
+            layouts.map(|layout| fixture(Rc::new(place.through(&place.server).laid_out(layout)), true));
+        let keys = [format!("{}.car", sample.root), sample.root.to_string()];
+        for (made, other, key) in [(&archives, &blocks, &keys[0]), (&blocks, &archives, &keys[1])] {
+            let state = conformance::whole(made, &sample).await;
+            assert!(place.has(key));
+            let read = other.backend.blocks(&sample.root, &state, &sample.order).await.unwrap();
+            assert_eq!(read.len(), sample.order.len());
+            other.backend.remove(&sample.root, &state).await.unwrap();
+            assert!(!place.has(key));
+        }
+    });
+}
+
+#[test]
+fn blocks_get_there_whatever_fails_and_what_is_damaged_is_made_again() {
+    let (place, world) = (place(Counterpart::s3()), world());
+    let proxy = Counterpart::faults(&place.server);
+    let backend = || Rc::new(place.through(&proxy.url).laid_out(Layout::Blocks).cut(2 << 20, 5));
+    block_on(async {
+        let storage = world.open(backend()).await;
+        let cid = store(&storage, 70, 12_000_000).await;
+        assert_eq!(sync_in_part(&storage).await, None, "it was to be cut off");
+        drop(storage);
+        let storage = world.open(backend()).await;
+        let begun = delivery(&storage, &cid).await.sent;
+        assert!((2_000_000..8_000_000).contains(&begun), "{begun}");
+        let report = sync(&storage, 0).await;
+        assert_eq!((report.verified, report.waiting), (1, 0));
+        assert!(report.sent + begun < 12_100_000, "{} and {begun}", report.sent);
+        assert!(storage.replicas(&cid).await.unwrap()[0].all);
+        let (_, list) = place.ask(Method::Get, &format!("roots/{cid}.2.blocks"), &[]);
+        let leaf = String::from_utf8(list).unwrap().lines().next().unwrap().to_owned();
+        let harms: [&dyn Fn(); 3] = [
+            &|| drop(place.ask(Method::Put, &leaf, b"other bytes")),
+            &|| drop(place.ask(Method::Delete, &leaf, &[])),
+            &|| drop(place.ask(Method::Delete, &format!("roots/{cid}.3.blocks"), &[])),
+        ];
+        let faults = [
+            json!({ "name": "reset", "after": 0, "method": "PUT", "times": 2 }),
+            json!({ "name": "status", "status": 503, "retryAfter": 1, "method": "PUT", "times": 1 }),
+            json!({ "name": "reset", "after": 1, "method": "PUT", "match": "roots/", "times": 1 }),
+        ];
+        for (harm, fault) in harms.into_iter().zip(faults) {
+            harm();
+            storage.audit(None).await.unwrap();
+            let report = sync(&storage, 0).await;
+            assert_eq!((report.lost, report.verified), (1, 0), "{fault}");
+            assert!(!verified(&storage, &cid).await, "{fault}");
+            proxy.fault(fault.clone());
+            assert_eq!(sync(&storage, 20_000).await.verified, 1, "{fault}");
+            proxy.fault(json!(null));
+        }
+        storage.release(&cid, None).await.unwrap();
+        proxy.fault(json!({ "name": "reset", "after": 0, "method": "DELETE", "times": 1 }));
+        assert_eq!(sync(&storage, 20_000).await.removed, 1);
+        assert!(!place.has(&cid.to_string()) && !place.has(&leaf));
     });
 }
 

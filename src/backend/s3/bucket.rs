@@ -14,6 +14,9 @@ use crate::{
 /// As much is read of an answer that is no object.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
+/// As much of a page of keys.
+const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
 /// What such answers say where an upload, or a part of it, is not there any more.
 const LOST: [&str; 3] = ["NoSuchUpload", "InvalidPart", "InvalidPartOrder"];
 
@@ -25,7 +28,7 @@ const PASSING: [&str; 4] = ["RequestTimeout", "OperationAborted", "ConditionalRe
 pub struct Action<'a> {
     /// Its method.
     pub method: Method,
-    /// The object's key, not escaped.
+    /// The object's key, not escaped; none of an object, but of the bucket itself, where it is empty.
     pub key: &'a str,
     /// Names and values, not escaped, in the order of the names.
     pub query: &'a [(&'static str, &'a str)],
@@ -72,6 +75,26 @@ impl Bucket {
         match self.send(Action { method: Method::Delete, key, query: &[] }, None, None).await {
             Err(Failure::NotFound) => Ok(()),
             done => done.map(drop),
+        }
+    }
+
+    /// The keys that begin so, told by so many at once.
+    pub async fn list(&self, prefix: &str, page: u32) -> Result<Vec<String>, Failure> {
+        let (page, mut keys, mut after) = (page.to_string(), Vec::new(), None::<String>);
+        loop {
+            let mut query: Vec<(&'static str, &str)> = Vec::new();
+            query.extend(after.as_deref().map(|after| ("continuation-token", after)));
+            query.extend([("list-type", "2"), ("max-keys", &page), ("prefix", prefix)]);
+            let response = self.send(Action { method: Method::Get, key: "", query: &query }, None, None).await?;
+            let said = whole(response, MAX_PAGE_BYTES).await?;
+            let said = String::from_utf8_lossy(&said);
+            keys.extend(elements(&said, "Key"));
+            let next = element(&said, "NextContinuationToken").filter(|next| Some(next) != after.as_ref());
+            match (element(&said, "IsTruncated").as_deref(), next) {
+                (Some("false"), _) => return Ok(keys),
+                (Some("true"), Some(next)) => after = Some(next),
+                _ => return Err(Failure::Broken("it told keys, and not whether these are all".into())),
+            }
         }
     }
 
@@ -175,10 +198,19 @@ async fn text(response: Response) -> Result<String, Failure> {
 
 /// What stands in the first element of this name that has no others in it.
 fn element(xml: &str, name: &str) -> Option<String> {
-    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-    let (text, _) = rest.split_once(&format!("</{name}>"))?;
-    let plain = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&apos;", "'"), ("&amp;", "&")];
-    Some(plain.iter().fold(text.trim().to_owned(), |text, (escaped, plain)| text.replace(escaped, plain)))
+    elements(xml, name).next()
+}
+
+/// What stands in each of them.
+fn elements<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = String> + use<'a> {
+    let (begin, end) = (format!("<{name}>"), format!("</{name}>"));
+    let mut rest = xml;
+    std::iter::from_fn(move || {
+        let (text, after) = rest.split_once(&begin)?.1.split_once(&end)?;
+        rest = after;
+        let plain = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&apos;", "'"), ("&amp;", "&")];
+        Some(plain.iter().fold(text.trim().to_owned(), |text, (escaped, plain)| text.replace(escaped, plain)))
+    })
 }
 
 fn escaped(text: &str) -> String {
@@ -197,6 +229,8 @@ mod tests {
         for broken in ["", "<Code>", "</Code><Code>", "<Code/>", "plain"] {
             assert_eq!(element(broken, "Code"), None, "{broken}");
         }
+        let list = "<A><Key>a</Key></A><A><Key> b&amp;c </Key></A><A><Key>cut";
+        assert_eq!(elements(list, "Key").collect::<Vec<_>>(), ["a", "b&c"]);
         assert_eq!(escaped("\"a&b<c>\""), "\"a&amp;b&lt;c&gt;\"");
     }
 

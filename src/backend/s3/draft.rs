@@ -8,18 +8,20 @@ use crate::{
     error::Result,
 };
 
-/// How archives are cut.
+/// How archives are cut; and lists of blocks likewise.
 #[derive(Debug, Clone, Copy)]
 pub struct Cut {
     /// Bytes of each part but the last: some services want them all alike, and most take none of fewer than 5 MiB.
     pub part: usize,
     /// Blocks of one archive: no more than there can be parts of, and so few that its index is read at once.
     pub blocks: u32,
+    /// Keys that are told at once.
+    pub page: u32,
 }
 
 impl Default for Cut {
     fn default() -> Self {
-        Cut { part: 8 * 1024 * 1024, blocks: 16 * 1024 }
+        Cut { part: 8 * 1024 * 1024, blocks: 16 * 1024, page: 1_000 }
     }
 }
 

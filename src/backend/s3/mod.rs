@@ -1,9 +1,10 @@
 //! An S3-compatible bucket: of each root an archive, `CID.car`, and beside it `CID.car.idx`, by which single blocks of it are
 //! read. A root of more than 16,384 blocks has more than one of both: `CID.2.car`, and so on.
 //!
-//! The archives are of version 1, the indexes are MultihashIndexSorted. Every request is made by a presigned URL, so whoever
+//! The archives are of version 1, the indexes are MultihashIndexSorted. Or, by option, of each block an object ([`Layout`]). Every request is made by a presigned URL, so whoever
 //! has the keys need not be here.
 
+mod blocks;
 mod bucket;
 mod draft;
 #[cfg(feature = "s3-keys")]
@@ -20,6 +21,7 @@ pub use self::bucket::{Action, Signer};
 #[cfg(feature = "s3-keys")]
 pub use self::keys::S3Keys;
 use self::{
+    blocks::{Lanes, Listed},
     bucket::Bucket,
     draft::{Cut, Draft},
     reader::Reader,
@@ -38,9 +40,22 @@ const PROBE: &str = "probe";
 /// Longest prefix of keys; keys have at most 1,024 bytes.
 const MAX_PREFIX_BYTES: usize = 512;
 
+/// How copies lie in a bucket. One that is there is read and removed by the layout that it was made with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Of each root an archive and its index, or some of both: few requests, and each root stands by itself.
+    #[default]
+    Archives,
+    /// Of each block an object, which roots share, and of each root lists of its blocks: a request for each block, and removing a
+    /// copy reads the lists of all others.
+    Blocks,
+}
+
 /// A bucket that keeps copies.
 pub struct S3 {
     bucket: Bucket,
+    layout: Layout,
+    lanes: Lanes,
     reader: Reader,
     cut: Cut,
     prefix: String,
@@ -59,11 +74,14 @@ struct State {
     /// and the place in the feed where it goes on.
     #[n(2)]
     place: u64,
+    /// In the layout of blocks: how much of it is listed.
+    #[n(3)]
+    listed: Option<Listed>,
 }
 
 impl State {
-    fn of(state: &Bytes) -> Self {
-        minicbor::decode(state).unwrap_or_default()
+    fn begun(layout: Layout) -> Self {
+        State { listed: (layout == Layout::Blocks).then(Listed::default), ..State::default() }
     }
 
     fn encode(&self) -> Bytes {
@@ -90,14 +108,36 @@ impl S3 {
             return Err(Error::InvalidArgument(problem));
         }
         let (prefix, name) = (prefix.to_owned(), name.to_owned());
-        Ok(S3 { bucket: Bucket { http, signer }, reader: Reader::new(clock), cut: Cut::default(), prefix, name })
+        Ok(S3 {
+            bucket: Bucket { http, signer },
+            layout: Layout::default(),
+            lanes: Lanes::default(),
+            reader: Reader::new(clock),
+            cut: Cut::default(),
+            prefix,
+            name,
+        })
     }
 
-    /// The same, but archives are cut into parts of so many bytes, and into archives of so many blocks.
+    /// The same, but copies that it makes lie so.
+    pub fn laid_out(self, layout: Layout) -> Self {
+        S3 { layout, ..self }
+    }
+
+    /// The same, but archives are cut into parts of so many bytes, and into archives of so many blocks; steps and lists
+    /// likewise, and lists are told two at once.
     #[cfg(any(test, feature = "testing"))]
     #[doc(hidden)]
     pub fn cut(self, part: usize, blocks: u32) -> Self {
-        S3 { cut: Cut { part, blocks }, ..self }
+        S3 { cut: Cut { part, blocks, page: 2 }, ..self }
+    }
+
+    /// What is known of a copy; nothing yet where there is none.
+    fn state(&self, state: Option<&Bytes>) -> State {
+        match state.filter(|state| !state.is_empty()) {
+            Some(state) => minicbor::decode(state).unwrap_or_default(),
+            None => State::begun(self.layout),
+        }
     }
 
     /// The archive of a root that is the so-manieth, counted from none.
@@ -184,11 +224,12 @@ impl Backend for S3 {
     }
 
     async fn put(&self, feed: &mut Feed, state: Option<&Bytes>) -> Result<Step, Trouble> {
-        let mut state = state.map(State::of).unwrap_or_default();
+        let mut state = self.state(state);
         let mut sent = 0;
-        match state.draft.take_if(|draft| draft.ended) {
-            Some(draft) => self.complete(feed.root(), draft, &mut state).await?,
-            None => {
+        match (&mut state.listed, state.draft.take_if(|draft| draft.ended)) {
+            (Some(listed), _) => sent = self.put_blocks(feed, &mut state.place, listed).await?,
+            (None, Some(draft)) => self.complete(feed.root(), draft, &mut state).await?,
+            (None, None) => {
                 feed.seek(state.place).await?;
                 sent = self.send(feed, &mut state).await?;
             }
@@ -204,13 +245,20 @@ impl Backend for S3 {
     }
 
     async fn blocks(&self, root: &Cid, state: &Bytes, cids: &[Cid]) -> Result<Vec<Bytes>, Failure> {
+        let state = self.state(Some(state));
+        if let Some(listed) = state.listed {
+            return self.get_blocks(root, listed, cids).await;
+        }
         let archives: Vec<(String, u64)> =
-            State::of(state).archives.into_iter().enumerate().map(|(at, bytes)| (self.key(root, at), bytes)).collect();
+            state.archives.into_iter().enumerate().map(|(at, bytes)| (self.key(root, at), bytes)).collect();
         self.reader.blocks(&self.bucket, &archives, cids).await
     }
 
     async fn remove(&self, root: &Cid, state: &Bytes) -> Result<(), Failure> {
-        let state = State::of(state);
+        let state = self.state(Some(state));
+        if state.listed.is_some() {
+            return self.remove_blocks(root).await;
+        }
         // Of one that is not known to be whole there may be something.
         let begun = state.archives.len();
         if let Some(upload) = state.draft.as_ref().and_then(|draft| draft.upload.as_deref()) {
@@ -226,7 +274,10 @@ impl Backend for S3 {
     }
 
     fn describe(&self, state: &Bytes) -> Vec<(&'static str, String)> {
-        let State { archives, draft, .. } = State::of(state);
+        let State { archives, draft, place, listed } = self.state(Some(state));
+        if listed.is_some() {
+            return vec![("blocks", place.to_string())];
+        }
         let mut told = vec![("archives", archives.len().to_string())];
         if let Some(Draft { upload: Some(upload), etags, .. }) = draft {
             told.extend([("upload", upload), ("parts", etags.len().to_string())]);
