@@ -48,6 +48,17 @@ pub struct Request {
     pub body: Option<Bytes>,
 }
 
+impl Request {
+    /// The same, as a redirect has it made elsewhere. What proves who asks is for whom it was given to.
+    pub fn redirected(mut self, to: String) -> Self {
+        if origin(&to) != origin(&self.url) {
+            self.headers.retain(|(name, _)| *name != "authorization");
+        }
+        self.url = to;
+        self
+    }
+}
+
 /// A response, its body still to come. Dropping it ends the exchange.
 pub struct Response {
     /// The status code.
@@ -78,6 +89,13 @@ pub trait Http {
     /// Sends one, and returns when the head of the response is there. Redirects within HTTP(S) are followed, but not inward
     /// ([`leads_inward`]) where they can be seen.
     async fn send(&self, request: Request) -> Result<Response, Failure>;
+}
+
+/// Scheme and authority of a URL.
+pub(crate) fn origin(url: &str) -> &str {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let end = rest.find(['/', '?', '#']).map_or(url.len(), |at| scheme.len() + 3 + at);
+    url.get(..end).unwrap_or_default()
 }
 
 /// Whether one URL must not lead to another: who is outside does not choose whom we ask on this machine and in its network.
@@ -126,6 +144,29 @@ fn is_local_v4(address: Ipv4Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_proves_who_asks_does_not_go_along_to_another_origin() {
+        let from = "https://a.example/pins";
+        let headers = vec![("accept", "text/plain".to_owned()), ("authorization", "Bearer secret".to_owned())];
+        let request = Request { method: Method::Get, url: from.into(), headers, body: None };
+        for to in ["https://a.example/", "https://a.example?a=/b", "https://a.example"] {
+            let onward = request.clone().redirected(to.into());
+            assert_eq!(onward, Request { url: to.into(), ..request.clone() });
+        }
+        let elsewhere = [
+            "https://b.example/pins",
+            "https://a.example:8443/pins",
+            "https://a.example.b.example/pins",
+            "https://a.example@b.example/pins",
+            "http://a.example/pins",
+        ];
+        for to in elsewhere {
+            let onward = request.clone().redirected(to.into());
+            assert_eq!(onward.url, to);
+            assert_eq!(onward.headers, [("accept", "text/plain".to_owned())], "{to}");
+        }
+    }
 
     #[test]
     fn addresses_within_are_told_from_those_outside() {

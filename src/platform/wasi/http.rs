@@ -29,7 +29,7 @@ use super::{
     stream,
 };
 use crate::{
-    platform::http::{Body, Http, Method, Request, Response, leads_inward},
+    platform::http::{Body, Http, Method, Request, Response, leads_inward, origin},
     remote::Failure,
 };
 
@@ -54,11 +54,7 @@ impl Http for WasiHttp {
             match head.header("location").filter(|_| onward) {
                 Some(location) => {
                     let to = resolve(&request.url, location)?;
-                    // What proves who asks is for whom it was given to.
-                    if origin(&to) != origin(&request.url) {
-                        request.headers.retain(|(name, _)| *name != "authorization");
-                    }
-                    request.url = to;
+                    request = request.redirected(to);
                 }
                 None => return plain(head),
             }
@@ -147,13 +143,6 @@ fn plain(response: Response) -> Result<Response, Failure> {
         Some(encoding) => Err(Failure::Unsupported(format!("it sends {encoding} where it was asked for none"))),
         None => Ok(response),
     }
-}
-
-/// Scheme and authority of a URL.
-fn origin(url: &str) -> &str {
-    let (scheme, rest) = url.split_once("://").unwrap_or_default();
-    let end = rest.find('/').map_or(url.len(), |at| scheme.len() + 3 + at);
-    url.get(..end).unwrap_or_default()
 }
 
 /// Where a redirect leads. What was asked for securely is not asked for in the open, and who is outside does not lead inward.
