@@ -9,10 +9,10 @@ use cid::Version;
 use super::{
     Failure, Remote, Scope, Wanted,
     address::base_url,
-    body::{collect, complaint, shortened, stated},
+    body::{collect, complaint, stated},
     form::{FORM, form},
     gateway::retry_after,
-    unsupported,
+    shortened, unsupported,
 };
 use crate::{
     block::{self, Block, Cid, Codec, MAX_BLOCK_BYTES},

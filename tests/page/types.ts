@@ -6,6 +6,7 @@ import {
   QuotaExceededError,
   resetStorage,
   StorageError,
+  type BackendOptions,
   type CarImport,
   type CidObject,
   type FileInfo,
@@ -14,6 +15,7 @@ import {
   type OfflineReason,
   type Pin,
   type Remote,
+  type SignRequest,
   type Status,
   type TreeEntry,
   type TreeProgress,
@@ -27,6 +29,19 @@ declare const folder: FileSystemDirectoryHandle;
 declare const picker: HTMLInputElement;
 declare const drop: DragEvent;
 
+const sign = async ({ method, key, query }: SignRequest, { signal }: { signal: AbortSignal }) => `${method} ${key} ${query.uploadId} ${signal.aborted}`;
+const backends: BackendOptions[] = [
+  { kind: 'kubo', name: 'node', url: 'http://127.0.0.1:5001', atOnce: 1, bytesPerSecond: 1e6 },
+  { kind: 's3', name: 'bucket', prefix: 'copies/', sign },
+  { kind: 'archive', name: 'cold', upload: 'https://a.example/up', pins: 'https://a.example', gateway: 'https://g.example', token: 'x', by: 'put', origins: [] },
+];
+// @ts-expect-error what signs is a function
+backends.push({ kind: 's3', name: 'bucket', sign: 'https://a.example' });
+// @ts-expect-error a bucket has no URL: what signs has it
+backends.push({ kind: 's3', name: 'bucket', sign, url: 'https://a.example' });
+// @ts-expect-error an archive has a gateway
+backends.push({ kind: 'archive', name: 'cold', upload: 'https://a.example', pins: 'https://a.example' });
+
 export async function uses(file: File, stream: ReadableStream<Uint8Array>, pieces: AsyncIterable<Uint8Array>) {
   const storage = await openStorage({
     name: 'x',
@@ -35,6 +50,7 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
     layout: { profile: 'unixfs-v0-2015', chunkSize: 1024 },
     forceFallback: true,
     remotes: ['https://gateway.example', { name: 'mine', get: async (cid, { signal }) => undefined }],
+    backends,
   });
   const info: FileInfo = await storage.store(file, {
     pin: true,

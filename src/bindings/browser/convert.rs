@@ -5,7 +5,7 @@ use std::rc::Rc;
 use js_sys::{Array, Function, Object, Reflect};
 use wasm_bindgen::prelude::*;
 
-use super::{outbox, remote};
+use super::{backends, outbox, remote};
 use crate::{
     block::Codec,
     error::{Error, OfflineReason, Result},
@@ -23,11 +23,22 @@ pub(super) struct Options(Option<Object>);
 impl Options {
     /// A misspelt option must not be passed over: `{ pinned: true }` would leave a file unpinned.
     pub fn known(value: JsValue, known: &[&str]) -> Result<Self> {
-        let object = value.dyn_into::<Object>().ok();
-        let keys = object.as_ref().map(Object::keys).unwrap_or_default();
+        let given = Options::of(value);
+        given.only(known)?;
+        Ok(given)
+    }
+
+    /// Where which options there are depends on one of them.
+    pub fn of(value: JsValue) -> Self {
+        Options(value.dyn_into().ok())
+    }
+
+    /// That there are no others.
+    pub fn only(&self, known: &[&str]) -> Result<()> {
+        let keys = self.0.as_ref().map(Object::keys).unwrap_or_default();
         match keys.iter().filter_map(|key| key.as_string()).find(|key| !known.contains(&key.as_str())) {
             Some(other) => Err(unknown("option", &other, &known.join(", "))),
-            None => Ok(Options(object)),
+            None => Ok(()),
         }
     }
 
@@ -66,6 +77,11 @@ fn not(name: &str, kind: &str) -> Error {
     Error::InvalidArgument(format!("the option {name} is not {kind}"))
 }
 
+/// A list of strings.
+pub(super) fn texts(value: JsValue) -> Option<Vec<String>> {
+    value.dyn_into::<Array>().ok()?.iter().map(|text| text.as_string()).collect()
+}
+
 pub(super) fn unknown(what: &str, given: &str, known: &str) -> Error {
     Error::InvalidArgument(format!("no {what} {given:?}; there are {known}"))
 }
@@ -93,7 +109,7 @@ pub fn open_options(value: JsValue, remotes: &Array) -> Result<storage::OpenOpti
     let layout = given.layout()?.unwrap_or_default();
     let connector = Rc::new(HttpConnector(Rc::new(BrowserHttp)));
     let remotes = remote::remotes(remotes, connector.as_ref())?;
-    let backends = outbox::backends(&given, Rc::new(BrowserHttp))?;
+    let backends = backends::backends(&given, Rc::new(BrowserHttp))?;
     let policy = outbox::policy(&given, "policy")?;
     let (clock, network) = (Rc::new(BrowserClock), Rc::new(BrowserNetwork));
     let whole = |value: f64| (f64::from(value as u32) == value).then_some(value as u32);

@@ -1,7 +1,9 @@
 //! The browser binding: what `npm/index.js` wraps. Arguments and results are plain values; errors are thrown as objects
 //! `{ code, message, ... }`, of which the package makes its error classes.
 
+mod backends;
 mod blocks;
+mod calls;
 mod cancel;
 mod car;
 mod check;

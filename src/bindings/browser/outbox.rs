@@ -2,22 +2,18 @@
 
 use std::rc::Rc;
 
-use js_sys::{Array, Function, Object, Promise};
+use js_sys::{Function, Object, Promise};
 use wasm_bindgen::prelude::*;
 
 use super::{
     Cancel, Engine, cancellable,
-    convert::{Options, list, number, unknown},
+    convert::{Options, list, number, texts},
     promise,
 };
 use crate::{
-    backend::{Backend, Backends, KuboNode, Limits, Retries},
     block,
     error::{Error, OfflineReason, Result},
-    platform::{
-        browser::{BrowserClock, BrowserNetwork, object},
-        http::Http,
-    },
+    platform::browser::object,
     storage::{Delivery, OutboxPage, ReadBack, Replica, Replication, ReplicationPolicy, SyncOptions, SyncReport, Why},
 };
 
@@ -77,32 +73,6 @@ impl Engine {
     }
 }
 
-/// The backends of a store: objects with a kind, a name, and what that kind needs.
-pub fn backends(given: &Options, http: Rc<dyn Http>) -> Result<Option<Rc<Backends>>> {
-    let given = given.get("backends", "a list of objects", |value| value.dyn_into::<Array>().ok())?;
-    let Some(given) = given.filter(|given| given.length() > 0) else { return Ok(None) };
-    let backends = given.iter().map(|one| backend(one, &http)).collect::<Result<_>>()?;
-    let (clock, network) = (Rc::new(BrowserClock), Rc::new(BrowserNetwork));
-    Ok(Some(Rc::new(Backends::new(backends, Retries::default(), clock, network)?)))
-}
-
-fn backend(given: JsValue, http: &Rc<dyn Http>) -> Result<(Rc<dyn Backend>, Limits)> {
-    let given = Options::known(given, &["kind", "name", "url", "atOnce", "bytesPerSecond"])?;
-    let needs = |name: &str| {
-        let missing = || Error::InvalidArgument(format!("a backend without {name}"));
-        given.text(name)?.ok_or_else(missing)
-    };
-    let backend = match needs("kind")?.as_str() {
-        "kubo" => KuboNode::new(http.clone(), &needs("name")?, &needs("url")?)?,
-        other => return Err(unknown("kind of backend", other, "kubo")),
-    };
-    let limits = Limits {
-        at_once: given.number("atOnce")?.map_or(Limits::default().at_once, |at_once| at_once as usize),
-        bytes_per_second: given.number("bytesPerSecond")?.map(|bytes| bytes as u64),
-    };
-    Ok((Rc::new(backend), limits))
-}
-
 /// A policy among options.
 pub fn policy(given: &Options, name: &str) -> Result<ReplicationPolicy> {
     let policy = given.get(name, "an object", |value| value.is_object().then_some(value))?;
@@ -113,7 +83,6 @@ fn read_policy(value: JsValue) -> Result<ReplicationPolicy> {
     let known = ["backends", "copies", "readBack", "evictWith", "pin", "auditDays", "archive"];
     let given = Options::known(value, &known)?;
     let whole = |name| given.number(name).map(|number| number.map(|number| number as u32));
-    let names = |value: JsValue| value.dyn_into::<Array>().ok()?.iter().map(|name| name.as_string()).collect();
     let read_back = |value: JsValue| match value.as_f64() {
         Some(sample) => Some(ReadBack::Sample(sample as u32)),
         None => (value.as_string()? == "all").then_some(ReadBack::All),
@@ -125,7 +94,7 @@ fn read_policy(value: JsValue) -> Result<ReplicationPolicy> {
         given.text("backend")?.zip(given.number("days")?).ok_or_else(missing)
     });
     Ok(ReplicationPolicy {
-        backends: given.get("backends", "a list of names", names)?,
+        backends: given.get("backends", "a list of names", texts)?,
         copies: whole("copies")?,
         read_back: given.get("readBack", "a number or all", read_back)?,
         evict_with: whole("evictWith")?,

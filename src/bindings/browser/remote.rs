@@ -4,10 +4,10 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
+use js_sys::{Array, Function, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
+use super::calls;
 use crate::{
     block::{Block, Cid, MAX_BLOCK_BYTES},
     error::{Error, Result as Outcome},
@@ -20,34 +20,6 @@ use crate::{
 
 /// The empty block, inlined in its CID.
 const PROBE: &str = "bafkqaaa";
-
-#[wasm_bindgen]
-extern "C" {
-    type AbortController;
-
-    #[wasm_bindgen(constructor)]
-    fn new() -> AbortController;
-
-    #[wasm_bindgen(method, getter)]
-    fn signal(this: &AbortController) -> JsValue;
-
-    #[wasm_bindgen(method)]
-    fn abort(this: &AbortController);
-}
-
-/// Aborts what nobody waits for any more.
-struct Call {
-    controller: AbortController,
-    ended: bool,
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.controller.abort();
-        }
-    }
-}
 
 struct JsRemote {
     object: Object,
@@ -78,20 +50,8 @@ fn method(object: &Object, name: &str) -> Option<Function> {
 }
 
 impl JsRemote {
-    /// Calls a method with these arguments and `{ signal }`.
     async fn call(&self, method: &Function, arguments: &[JsValue]) -> Result<JsValue, Failure> {
-        let mut call = Call { controller: AbortController::new(), ended: false };
-        let options = Object::new();
-        let settled = Reflect::set(&options, &"signal".into(), &call.controller.signal()).and_then(|_| {
-            let arguments: Array = arguments.iter().chain([&JsValue::from(options)]).cloned().collect();
-            method.apply(&self.object, &arguments)
-        });
-        let done = match settled {
-            Ok(value) => JsFuture::from(Promise::resolve(&value)).await,
-            Err(thrown) => Err(thrown),
-        };
-        call.ended = true;
-        done.map_err(|thrown| match text(&thrown, "name").as_deref() {
+        calls::call(method, &self.object, arguments).await.map_err(|thrown| match text(&thrown, "name").as_deref() {
             Some("NotFoundError") => Failure::NotFound,
             _ => Failure::Unreachable(message(&thrown)),
         })

@@ -75,18 +75,85 @@ export interface OpenOptions {
   module?: RequestInfo | URL | Response | BufferSource | WebAssembly.Module;
 }
 
-/** A place that keeps copies. Records name it by its name, so that is to stay the same; secrets are kept nowhere. */
-export interface BackendOptions {
-  /** `kubo`: a Kubo node, by its RPC, which pins what it is given. */
-  kind: 'kubo';
-  /** 1 to 256 bytes without blanks. */
+/** A place that keeps copies. */
+export type BackendOptions = KuboBackend | S3Backend | ArchiveBackend;
+
+/** What is given of every backend. All of it is kept in memory alone; a page's requests must be allowed there (CORS). */
+export interface AnyBackend {
+  /** Records name it by this, so it is to stay the same. 1 to 256 bytes without blanks. */
   name: string;
-  /** Where it is. It must allow this page's origin (CORS). */
-  url: string;
   /** Roots that are under way to it at once. Default: 4. */
   atOnce?: number;
   /** Bytes sent to it a second, over some time. Default: as many as go. */
   bytesPerSecond?: number;
+}
+
+/** A Kubo node, by its RPC, which pins what it is given. */
+export interface KuboBackend extends AnyBackend {
+  kind: 'kubo';
+  /** Where its RPC is. */
+  url: string;
+}
+
+/**
+ * A bucket of an S3-compatible service: of each root an archive, `CID.car`, and its index, `CID.car.idx`. Its keys are not
+ * here, but where `sign` asks: each request is made by a presigned URL. For a page the bucket's CORS rules allow the methods
+ * of `SignRequest` and the header `range`, and expose `ETag`.
+ */
+export interface S3Backend extends AnyBackend {
+  kind: 's3';
+  /** What keys begin with: `copies/`, perhaps. At most 512 bytes. Default: nothing. */
+  prefix?: string;
+  /**
+   * The presigned URL of a request, good for some minutes; of its headers the host alone is signed, and not its body. It is
+   * asked for each request, and waited for as for the bucket itself. A rejection is shown as what went wrong with the
+   * delivery, kept in its record, and tried again later, so its message is to hold no secret.
+   */
+  sign(request: SignRequest, options: { signal: AbortSignal }): Promise<string>;
+}
+
+/**
+ * A request to a bucket that is to be signed. There are these, by S3's names, and no others:
+ *
+ * | `method` | `query` | |
+ * |---|---|---|
+ * | `GET` | | GetObject, all of it or a range; of `PREFIXprobe` it asks only whether somebody is there |
+ * | `PUT` | | PutObject |
+ * | `DELETE` | | DeleteObject |
+ * | `POST` | `uploads` (empty) | CreateMultipartUpload |
+ * | `PUT` | `partNumber`, `uploadId` | UploadPart |
+ * | `POST` | `uploadId` | CompleteMultipartUpload |
+ * | `DELETE` | `uploadId` | AbortMultipartUpload |
+ */
+export interface SignRequest {
+  method: 'GET' | 'PUT' | 'POST' | 'DELETE';
+  /** The object's key, with the prefix, not escaped. */
+  key: string;
+  /** The parameters that belong into the URL and are signed with it, not escaped. */
+  query: Record<string, string>;
+}
+
+/**
+ * A service that keeps archives, on Filecoin perhaps: it takes CARs by HTTP, keeps what is requested by the IPFS Pinning Service
+ * API, version 1, and gives it back by a trustless gateway.
+ */
+export interface ArchiveBackend extends AnyBackend {
+  kind: 'archive';
+  /** The URL that takes CARs. */
+  upload: string;
+  /** The URL that has `/pins` below it. */
+  pins: string;
+  /** Its own gateway: what it gives counts as a copy. */
+  gateway: string;
+  /**
+   * The bearer token for uploads and pin requests, which then go by https, or to this machine or its own network. It is kept
+   * nowhere, and no error, status or record says it.
+   */
+  token?: string;
+  /** The method of uploads. Default: `post`. */
+  by?: 'post' | 'put';
+  /** Multiaddresses of nodes that have the data, for its requests: 20 at most. */
+  origins?: string[];
 }
 
 /** Where copies are to be. What is left out is as the storage's `policy` has it. */
