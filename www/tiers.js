@@ -64,7 +64,8 @@ function frame(aside) {
 }
 
 function picture(places, status) {
-  const [local, ...remotes] = status.backends;
+  const [local, ...others] = status.backends;
+  const remotes = others.filter(({ role }) => role === 'remote');
   render(places.memory, memory(status));
   render(places.browser, browser(local, status));
   render(places.remotes, elsewhere(remotes, status));

@@ -19,6 +19,9 @@ use crate::{
 /// Roots of a backend that are under way at once, unless limited otherwise.
 const AT_ONCE: usize = 4;
 
+/// Milliseconds after which a probe that says nothing is given up: somebody looks at what comes of it.
+const PROBE_SILENCE: u64 = 20_000;
+
 /// What a backend may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -119,6 +122,11 @@ impl Member {
         self.health.borrow().rests_until.max(self.free.get())
     }
 
+    /// It sent so many bytes.
+    pub fn gave(&self, bytes: u64) {
+        self.health().bytes_in += bytes;
+    }
+
     /// So many bytes were sent.
     fn sent(&self, now: u64, bytes: u64) {
         self.health.borrow_mut().bytes_out += bytes;
@@ -190,9 +198,34 @@ impl Backends {
         call: impl Future<Output = Result<T, Trouble>>,
         sent: impl FnOnce(&T) -> u64,
     ) -> Result<T, Trouble> {
+        self.call_within(self.retries.silence, member, call, sent).await
+    }
+
+    /// Asks each for the least thing, all at once.
+    pub async fn probe(&self) {
+        let patience = self.retries.silence.min(PROBE_SILENCE);
+        let probes = self.members.iter().map(|member| async move {
+            let rests_until = member.health().rests_until;
+            let probe = async { member.backend.probe().await.map_err(Trouble::There) };
+            // Whoever looks, however often, puts off nothing that is due, but where it is asked for.
+            match self.call_within(patience, member, probe, |()| 0).await {
+                Ok(()) | Err(Trouble::There(Failure::Busy(_))) => {}
+                Err(_) => member.health().rests_until = rests_until,
+            }
+        });
+        future::join_all(probes).await;
+    }
+
+    async fn call_within<T>(
+        &self,
+        patience: u64,
+        member: &Member,
+        call: impl Future<Output = Result<T, Trouble>>,
+        sent: impl FnOnce(&T) -> u64,
+    ) -> Result<T, Trouble> {
         let began = self.clock.now();
         let call = std::pin::pin!(call);
-        let done = match future::select(call, self.network.sleep(self.retries.silence)).await {
+        let done = match future::select(call, self.network.sleep(patience)).await {
             Either::Left((done, _)) => done,
             Either::Right(_) => Err(Trouble::There(Failure::Silent)),
         };

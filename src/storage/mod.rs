@@ -66,7 +66,7 @@ pub use self::{
     push::{OnPushed, PushOptions, Pushed},
     read::{ReadOptions, Reader},
     room::{Evicted, EvictionReason, Evictions, OnEvicted},
-    status::{BackendReport, BackendState, Status},
+    status::{BackendReport, BackendRole, BackendState, Status},
     tree::TreeWriter,
     values::ValueOptions,
     verify::{Check, Fault, Finding, Progress, Report, Tally, VerifyOptions},

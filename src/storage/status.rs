@@ -1,5 +1,7 @@
 //! The status, by evidence: what a probe or a call just showed.
 
+use futures_util::future;
+
 use super::{CollectReport, Evictions, MAX_PAGE, Shared, Storage};
 use crate::{
     error::{OfflineReason, Result},
@@ -38,9 +40,33 @@ impl BackendState {
     }
 }
 
+/// What a backend is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendRole {
+    /// The local tier.
+    Local,
+    /// It is asked for what is not here: a [`Remote`](crate::remote::Remote).
+    Remote,
+    /// It keeps copies: a [`Backend`](crate::backend::Backend).
+    Backend,
+}
+
+impl BackendRole {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BackendRole::Local => "local",
+            BackendRole::Remote => "remote",
+            BackendRole::Backend => "backend",
+        }
+    }
+}
+
 /// One backend and the evidence for its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendReport {
+    /// What it is there for. One of each may have the same name.
+    pub role: BackendRole,
     /// `local` is the local tier.
     pub name: String,
     /// What kind it is.
@@ -51,7 +77,8 @@ pub struct BackendReport {
     pub evidence: String,
     /// When that was.
     pub checked: u64,
-    /// Milliseconds until its first bytes come: the mean, the latest weighing most.
+    /// Milliseconds until the first bytes of a remote come, or until one that keeps copies has answered: the mean, the latest
+    /// weighing most.
     pub latency: Option<u64>,
     /// Failures since it last worked.
     pub failures: u32,
@@ -64,9 +91,9 @@ pub struct BackendReport {
 /// The state of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// Each backend.
+    /// Each backend: the local tier, the remotes, those that keep copies.
     pub backends: Vec<BackendReport>,
-    /// None: the network may be used.
+    /// Why no remote is asked. None: they may be.
     pub local_only: Option<OfflineReason>,
     /// What the local tier holds.
     pub usage: Usage,
@@ -102,12 +129,24 @@ impl Storage {
         let usage = probe.clone().unwrap_or_default();
         let (memory_limit, memory_bytes, memory_hits, memory_misses) = shared.blocks.cache_figures();
         let remotes = shared.remotes(false);
-        let mut backends = vec![shared.local_report(&probe)];
-        if let Ok(remotes) = &remotes {
-            remotes.probe().await;
-        }
+        let offline = shared.backends().and_then(|backends| shared.backends_offline(backends));
+        let asked = async {
+            if let Ok(remotes) = &remotes {
+                remotes.probe().await
+            }
+        };
+        let kept = async {
+            if let (Some(backends), None) = (shared.backends(), offline) {
+                backends.probe().await;
+            }
+        };
+        future::join(asked, kept).await;
         let (pinned, pins_uncounted) = shared.pinned().await.unwrap_or_default();
-        backends.extend(shared.remote_reports(remotes.as_ref().err().copied()));
+        let mut backends = vec![shared.local_report(&probe)];
+        let known = shared.options.remotes.iter().flat_map(|remotes| remotes.reports());
+        backends.extend(known.map(|known| report(BackendRole::Remote, known, remotes.as_ref().err().copied())));
+        let known = shared.backends().into_iter().flat_map(|backends| backends.reports());
+        backends.extend(known.map(|known| report(BackendRole::Backend, known, offline)));
         Status {
             backends,
             local_only: remotes.err(),
@@ -144,32 +183,6 @@ impl Shared {
         }
     }
 
-    fn remote_reports(&self, offline: Option<OfflineReason>) -> Vec<BackendReport> {
-        let reports = self.options.remotes.iter().flat_map(|remotes| remotes.reports());
-        let report = |(name, kind, state, health): (String, String, State, Health)| {
-            let checked = health.last.as_ref().map_or(0, |(when, _)| *when);
-            let (state, evidence) = match (offline, &health.lie, &health.last, state) {
-                (Some(reason), ..) => (BackendState::Disabled, format!("not asked: {reason}")),
-                (None, Some(lie), ..) => (BackendState::Disabled, format!("not asked any more; it sent {lie}")),
-                (None, None, None, _) => (BackendState::Unavailable, "not asked yet".to_owned()),
-                (None, None, Some((_, Ok(()))), _) => (BackendState::Available, "the last call worked".to_owned()),
-                (None, None, Some((_, Err(failure))), State::Works) => {
-                    (BackendState::Available, format!("it answered: {failure}"))
-                }
-                (None, None, Some((_, Err(failure @ Failure::Denied(_)))), _) => {
-                    (BackendState::Denied, failure.to_string())
-                }
-                (None, None, Some((_, Err(failure))), _) if health.bytes_in > 0 && health.failures < FAILS_AFTER => {
-                    (BackendState::Degraded, format!("it has worked, but the last call failed: {failure}"))
-                }
-                (None, None, Some((_, Err(failure))), _) => (BackendState::Unavailable, failure.to_string()),
-            };
-            let Health { latency, failures, bytes_in, bytes_out, .. } = health;
-            BackendReport { name, kind, state, evidence, checked, latency, failures, bytes_in, bytes_out }
-        };
-        reports.map(report).collect()
-    }
-
     fn local_report(&self, probe: &Result<Usage>) -> BackendReport {
         let (state, evidence) = match (probe, self.blocks.failure()) {
             (Err(error), _) => (BackendState::Unavailable, format!("reading its usage failed: {error}")),
@@ -179,6 +192,7 @@ impl Shared {
             (Ok(usage), _) => (BackendState::Available, format!("it answered just now: {} blocks", usage.blocks)),
         };
         BackendReport {
+            role: BackendRole::Local,
             name: "local".into(),
             kind: self.tier.kind().into(),
             state,
@@ -190,4 +204,34 @@ impl Shared {
             bytes_out: 0,
         }
     }
+}
+
+/// What is known of one that is elsewhere, and what that says of it.
+fn report(
+    role: BackendRole,
+    (name, kind, state, health): (String, String, State, Health),
+    offline: Option<OfflineReason>,
+) -> BackendReport {
+    let checked = health.last.as_ref().map_or(0, |(when, _)| *when);
+    let has_worked = health.bytes_in + health.bytes_out > 0;
+    let (state, evidence) = match (offline, &health.lie, &health.last, state) {
+        (Some(reason), ..) => (BackendState::Disabled, format!("not asked: {reason}")),
+        (None, Some(lie), ..) => (BackendState::Disabled, format!("not asked any more; it sent {lie}")),
+        (None, None, None, _) => (BackendState::Unavailable, "not asked yet".to_owned()),
+        (None, None, Some((_, Ok(()))), _) => (BackendState::Available, "the last call worked".to_owned()),
+        // A remote that does not offer all may offer enough; one that is to keep copies does not.
+        (None, None, Some((_, Err(failure @ Failure::Unsupported(_)))), _) if role == BackendRole::Backend => {
+            (BackendState::Unavailable, failure.to_string())
+        }
+        (None, None, Some((_, Err(failure))), State::Works) => {
+            (BackendState::Available, format!("it answered: {failure}"))
+        }
+        (None, None, Some((_, Err(failure @ Failure::Denied(_)))), _) => (BackendState::Denied, failure.to_string()),
+        (None, None, Some((_, Err(failure))), _) if has_worked && health.failures < FAILS_AFTER => {
+            (BackendState::Degraded, format!("it has worked, but the last call failed: {failure}"))
+        }
+        (None, None, Some((_, Err(failure))), _) => (BackendState::Unavailable, failure.to_string()),
+    };
+    let Health { latency, failures, bytes_in, bytes_out, .. } = health;
+    BackendReport { role, name, kind, state, evidence, checked, latency, failures, bytes_in, bytes_out }
 }

@@ -68,6 +68,7 @@ export async function uses(file: File, stream: ReadableStream<Uint8Array>, piece
   const { files, next } = await storage.listFiles('/', { limit: 5 });
   const status: Status = await storage.backendStatus();
   const reason: OfflineReason | undefined = status.localOnly;
+  const copies: string[] = status.backends.filter(({ role }) => role === 'backend').map(({ name, state }) => `${name}: ${state}`);
   const room: number = (status.quota ?? 0) - (status.quotaUsed ?? 0);
   const kept: boolean = status.persisted ?? (await storage.persist());
   try {

@@ -40,6 +40,7 @@ mod resolve;
 mod routers;
 mod s3;
 mod shelf;
+mod status;
 mod storage;
 mod support;
 mod tiers;

@@ -43,6 +43,10 @@ pub struct Shelf {
     pub moods: RefCell<VecDeque<Mood>>,
     /// When it is asked for blocks, likewise.
     pub reads: RefCell<VecDeque<Mood>>,
+    /// When it is probed,
+    pub probe: RefCell<Mood>,
+    /// and how often it was.
+    pub probed: Cell<usize>,
     pub held: RefCell<HashMap<Cid, HashMap<Cid, Bytes>>>,
     /// What was put, in order.
     pub puts: RefCell<Vec<Cid>>,
@@ -63,6 +67,8 @@ impl Shelf {
             slow: Cell::new(1),
             moods: RefCell::default(),
             reads: RefCell::default(),
+            probe: RefCell::new(Mood::Well),
+            probed: Cell::new(0),
             held: RefCell::default(),
             puts: RefCell::default(),
             asked: RefCell::default(),
@@ -109,7 +115,13 @@ impl Backend for Shelf {
     }
 
     async fn probe(&self) -> Result<(), Failure> {
-        Ok(())
+        self.probed.set(self.probed.get() + 1);
+        let mood = self.probe.borrow().clone();
+        match mood {
+            Mood::Fails(failure) => Err(failure),
+            Mood::Hangs => std::future::pending().await,
+            _ => Ok(()),
+        }
     }
 
     /// The state is the place in the feed, and how often it was asked since it has all.

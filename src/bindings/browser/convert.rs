@@ -422,6 +422,7 @@ impl From<storage::Status> for JsValue {
     fn from(status: storage::Status) -> Self {
         let backends = status.backends.into_iter().map(|report| {
             object(&[
+                ("role", report.role.name().into()),
                 ("name", report.name.into()),
                 ("kind", report.kind.into()),
                 ("state", report.state.name().into()),

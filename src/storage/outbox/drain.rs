@@ -84,7 +84,7 @@ impl Storage {
         let until = shared.clock.now().saturating_add(options.wait);
         let mut jobs = Jobs::new();
         let mut agenda = shared.agenda(backends).await?;
-        report.offline = shared.options.offline.or((!backends.is_online()).then_some(OfflineReason::Disconnected));
+        report.offline = shared.backends_offline(backends);
         while report.offline.is_none() {
             begin(shared, backends, &mut agenda, &jobs, &options);
             let sooner = agenda.next <= until;

@@ -25,7 +25,7 @@ use super::{MAX_PAGE, Shared, Storage};
 use crate::{
     backend::{Backends, Member},
     block::Cid,
-    error::{Error, Result},
+    error::{Error, OfflineReason, Result},
     remote::Failure,
     tier::Commit,
 };
@@ -251,8 +251,13 @@ impl Storage {
 }
 
 impl Shared {
-    fn backends(&self) -> Option<&Rc<Backends>> {
+    pub fn backends(&self) -> Option<&Rc<Backends>> {
         self.options.backends.as_ref()
+    }
+
+    /// Why they may not be asked now, if so.
+    pub fn backends_offline(&self, backends: &Backends) -> Option<OfflineReason> {
+        self.options.offline.or((!backends.is_online()).then_some(OfflineReason::Disconnected))
     }
 
     fn member(&self, name: &str) -> Option<&Rc<Member>> {

@@ -71,6 +71,7 @@ impl Remote {
         let (count, bytes) = self.read.get();
         let came: usize = blocks.iter().map(|block| block.bytes().len()).sum();
         self.read.set((count + blocks.len() as u64, bytes + came as u64));
+        self.member.gave(came as u64);
         Ok(blocks)
     }
 

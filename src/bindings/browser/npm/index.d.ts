@@ -385,6 +385,8 @@ export interface Pin {
 }
 
 export interface BackendReport {
+  /** `local`: the local tier. `remote`: one of `remotes`, or found by a router among them. `backend`: one of `backends`. */
+  role: 'local' | 'remote' | 'backend';
   /** `local` is the local tier. */
   name: string;
   kind: string;
@@ -393,11 +395,11 @@ export interface BackendReport {
   evidence: string;
   /** and when: milliseconds since the Unix epoch. */
   checked: number;
-  /** Milliseconds until a remote's first bytes come: the mean, the latest weighing most. */
+  /** Milliseconds until a remote's first bytes come, or a backend has answered: the mean, the latest weighing most. */
   latency: number | undefined;
-  /** Failures of a remote since it last worked. */
+  /** Failures since it last worked. */
   failures: number;
-  /** Bytes a remote sent since the storage was opened, */
+  /** Bytes it sent since the storage was opened, */
   bytesIn: number;
   /** and bytes it was sent. */
   bytesOut: number;
@@ -407,8 +409,9 @@ export interface BackendReport {
 export type OfflineReason = 'no-remotes' | 'force-fallback' | 'disabled' | 'no-network' | 'requested' | 'disconnected' | 'denied';
 
 export interface Status {
+  /** The local tier, the remotes, the backends. */
   backends: BackendReport[];
-  /** Undefined: the network may be used. */
+  /** Why no remote is asked; undefined: they may be. */
   localOnly: OfflineReason | undefined;
   blocks: number;
   bytes: number;
