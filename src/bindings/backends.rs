@@ -3,10 +3,10 @@
 // Where there is no network they are configured in vain.
 #![cfg_attr(not(feature = "remotes"), allow(dead_code))]
 
-use crate::backend::{Endpoint, Limits};
+use crate::backend::{Endpoint, Layout, Limits};
 #[cfg(feature = "remotes")]
 use crate::{
-    backend::{Archive, Backend, KuboNode, S3, S3Keys},
+    backend::{Archive, Backend, Cluster, KuboNode, S3, S3Keys},
     error::Result,
     platform::{Clock, http::Http},
 };
@@ -23,6 +23,7 @@ pub struct Configured {
 /// What keeps copies.
 pub enum Keeper {
     Kubo { url: String },
+    Cluster { api: Endpoint, gateway: String },
     S3(Bucket),
     Archive { upload: Endpoint, by_put: bool, pins: Endpoint, gateway: String, origins: Vec<String> },
 }
@@ -33,6 +34,7 @@ pub struct Bucket {
     pub region: String,
     pub name: String,
     pub prefix: String,
+    pub layout: Layout,
     pub access_key: String,
     pub secret_key: String,
     pub session_token: Option<String>,
@@ -45,11 +47,13 @@ impl Configured {
         let name = &self.name;
         let backend: Rc<dyn Backend> = match self.keeper {
             Keeper::Kubo { url } => Rc::new(KuboNode::new(http, name, &url)?),
+            Keeper::Cluster { api, gateway } => Rc::new(Cluster::new(http, name, api, &gateway)?),
             Keeper::S3(bucket) => {
-                let Bucket { endpoint, region, name: of, prefix, access_key, secret_key, session_token } = bucket;
+                let Bucket { endpoint, region, name: of, prefix, layout, access_key, secret_key, session_token } =
+                    bucket;
                 let keys = (access_key.as_str(), secret_key.as_str(), session_token.as_deref());
                 let keys = S3Keys::new(clock.clone(), &endpoint, &region, &of, keys)?;
-                Rc::new(S3::new(http, Rc::new(keys), clock, name, &prefix)?)
+                Rc::new(S3::new(http, Rc::new(keys), clock, name, &prefix)?.laid_out(layout))
             }
             Keeper::Archive { upload, by_put, pins, gateway, origins } => {
                 let archive = Archive::new(http, name, upload, pins, &gateway)?.with_origins(origins)?;

@@ -10,11 +10,11 @@ use super::{
     wit,
 };
 use crate::{
-    backend::{Endpoint, Limits, Secret},
+    backend::{self, Credentials, Endpoint, Limits, Secret},
     error::{self, OfflineReason, Result},
     hash::HashFunction,
     policy::Policy,
-    storage::{self, BackendState, FolderOptions, ReadBack, ReplicationPolicy, Verification},
+    storage::{self, BackendRole, BackendState, FolderOptions, ReadBack, ReplicationPolicy, Verification},
     tier::{Durability, Pin, PinKind, StoredRoot},
     unixfs::{EntryKind, Layout, Metadata, Mtime, Profile},
 };
@@ -39,16 +39,21 @@ pub fn open_options(options: &wit::OpenOptions) -> Result<storage::OpenOptions> 
 pub fn place(options: wit::OpenOptions) -> Result<Place> {
     let wit::OpenOptions { directory, take_over, force_fallback, remotes, remote_timeout: timeout, backends, .. } =
         options;
-    let backends = backends.into_iter().map(backend).collect::<Result<_>>()?;
+    let backends = backends.into_iter().map(configured).collect::<Result<_>>()?;
     Ok(Place { directory, take_over, force_fallback, remotes, timeout, backends })
 }
 
-fn backend(wit::Backend { name, keeper, at_once, bytes_per_second }: wit::Backend) -> Result<Configured> {
+fn configured(wit::Backend { name, keeper, at_once, bytes_per_second }: wit::Backend) -> Result<Configured> {
     let keeper = match keeper {
         wit::Keeper::Kubo(url) => Keeper::Kubo { url },
+        wit::Keeper::Cluster(wit::Cluster { api, gateway }) => Keeper::Cluster { api: endpoint(api)?, gateway },
         wit::Keeper::S3(bucket) => {
-            let wit::Bucket { endpoint, region, name, prefix, access_key, secret_key, session_token } = bucket;
-            Keeper::S3(Bucket { endpoint, region, name, prefix, access_key, secret_key, session_token })
+            let wit::Bucket { endpoint, region, name, prefix, layout, access_key, secret_key, session_token } = bucket;
+            let layout = match layout {
+                wit::BucketLayout::Archives => backend::Layout::Archives,
+                wit::BucketLayout::Blocks => backend::Layout::Blocks,
+            };
+            Keeper::S3(Bucket { endpoint, region, name, prefix, layout, access_key, secret_key, session_token })
         }
         wit::Keeper::Archive(wit::Archive { upload, by_put, pins, gateway, origins }) => {
             Keeper::Archive { upload: endpoint(upload)?, by_put, pins: endpoint(pins)?, gateway, origins }
@@ -58,8 +63,16 @@ fn backend(wit::Backend { name, keeper, at_once, bytes_per_second }: wit::Backen
     Ok(Configured { name, keeper, limits: Limits { at_once, bytes_per_second } })
 }
 
-fn endpoint(wit::Endpoint { url, token }: wit::Endpoint) -> Result<Endpoint> {
-    Ok(Endpoint { url, token: token.map(Secret::new).transpose()? })
+fn endpoint(wit::Endpoint { url, credentials }: wit::Endpoint) -> Result<Endpoint> {
+    let credentials = credentials.map(|credentials| {
+        Ok::<_, error::Error>(match credentials {
+            wit::Credentials::Bearer(token) => Credentials::Bearer(Secret::new(token)?),
+            wit::Credentials::Basic(wit::User { name: user, password }) => {
+                Credentials::Basic { user, password: Secret::new(password)? }
+            }
+        })
+    });
+    Ok(Endpoint { url, credentials: credentials.transpose()? })
 }
 
 impl From<wit::ReplicationPolicy> for ReplicationPolicy {
@@ -284,6 +297,11 @@ impl From<storage::Status> for wit::Status {
 impl From<storage::BackendReport> for wit::BackendReport {
     fn from(report: storage::BackendReport) -> Self {
         wit::BackendReport {
+            role: match report.role {
+                BackendRole::Local => wit::BackendRole::Local,
+                BackendRole::Remote => wit::BackendRole::Remote,
+                BackendRole::Backend => wit::BackendRole::Backend,
+            },
             name: report.name,
             kind: report.kind,
             state: match report.state {

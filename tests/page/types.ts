@@ -33,7 +33,7 @@ const sign = async ({ method, key, query }: SignRequest, { signal }: { signal: A
 const backends: BackendOptions[] = [
   { kind: 'kubo', name: 'node', url: 'http://127.0.0.1:5001', atOnce: 1, bytesPerSecond: 1e6 },
   { kind: 's3', name: 'bucket', prefix: 'copies/', sign },
-  { kind: 'archive', name: 'cold', upload: 'https://a.example/up', pins: 'https://a.example', gateway: 'https://g.example', token: 'x', by: 'put', origins: [] },
+  { kind: 'archive', name: 'cold', upload: { url: 'https://a.example/up', token: 'x' }, pins: 'https://a.example', gateway: 'https://g.example', by: 'put', origins: [] },
 ];
 // @ts-expect-error what signs is a function
 backends.push({ kind: 's3', name: 'bucket', sign: 'https://a.example' });

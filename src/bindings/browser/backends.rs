@@ -12,7 +12,10 @@ use super::{
     convert::{Options, texts, unknown},
 };
 use crate::{
-    backend::{Action, Archive, Backend, Backends, Endpoint, KuboNode, Limits, Retries, S3, Secret, Signer},
+    backend::{
+        Action, Archive, Backend, Backends, Cluster, Credentials, Endpoint, KuboNode, Layout, Limits, Retries, S3,
+        Secret, Signer,
+    },
     error::{Error, Result as Outcome},
     platform::{
         browser::{BrowserClock, BrowserNetwork, message, object},
@@ -37,9 +40,10 @@ fn backend(given: JsValue, http: &Rc<dyn Http>) -> Outcome<(Rc<dyn Backend>, Lim
     let given = Options::of(given);
     let backend: Rc<dyn Backend> = match needs(&given, "kind")?.as_str() {
         "kubo" => Rc::new(kubo(&given, http.clone())?),
+        "cluster" => Rc::new(cluster(&given, http.clone())?),
         "s3" => Rc::new(s3(&given, http.clone())?),
         "archive" => Rc::new(archive(&given, http.clone())?),
-        other => return Err(unknown("kind of backend", other, "kubo, s3, archive")),
+        other => return Err(unknown("kind of backend", other, "kubo, cluster, s3, archive")),
     };
     let limits = Limits {
         at_once: given.number("atOnce")?.map_or(Limits::default().at_once, |at_once| at_once as usize),
@@ -66,19 +70,47 @@ fn kubo(given: &Options, http: Rc<dyn Http>) -> Outcome<KuboNode> {
     KuboNode::new(http, &needs(given, "name")?, &needs(given, "url")?)
 }
 
+fn cluster(given: &Options, http: Rc<dyn Http>) -> Outcome<Cluster> {
+    only(given, &["api", "gateway"])?;
+    Cluster::new(http, &needs(given, "name")?, endpoint(given, "api")?, &needs(given, "gateway")?)
+}
+
+/// A URL, or an object of one and of what the service wants to see.
+fn endpoint(given: &Options, name: &str) -> Outcome<Endpoint> {
+    let service =
+        given.get(name, "a URL, or an object", |value| (value.is_string() || value.is_object()).then_some(value))?;
+    let service = service.ok_or_else(|| without(name))?;
+    if let Some(url) = service.as_string() {
+        return Ok(Endpoint { url, credentials: None });
+    }
+    let given = Options::known(service, &["url", "token", "user", "password"])?;
+    let secret = |name| given.text(name)?.map(Secret::new).transpose();
+    let credentials = match (secret("token")?, given.text("user")?, secret("password")?) {
+        (None, None, None) => None,
+        (Some(token), None, None) => Some(Credentials::Bearer(token)),
+        (None, Some(user), Some(password)) => Some(Credentials::Basic { user, password }),
+        _ => return Err(Error::InvalidArgument("a service wants a token, or a user and a password".into())),
+    };
+    Ok(Endpoint { url: needs(&given, "url")?, credentials })
+}
+
 fn s3(given: &Options, http: Rc<dyn Http>) -> Outcome<S3> {
-    only(given, &["prefix", "sign"])?;
+    only(given, &["prefix", "layout", "sign"])?;
     let sign = given.get("sign", "a function", |value| value.dyn_into().ok())?.ok_or_else(|| without("sign"))?;
     let prefix = given.text("prefix")?.unwrap_or_default();
-    S3::new(http, Rc::new(JsSigner(sign)), Rc::new(BrowserClock), &needs(given, "name")?, &prefix)
+    let layout = match given.text("layout")?.as_deref() {
+        None | Some("car") => Layout::Archives,
+        Some("blocks") => Layout::Blocks,
+        Some(other) => return Err(unknown("layout of a bucket", other, "car, blocks")),
+    };
+    let s3 = S3::new(http, Rc::new(JsSigner(sign)), Rc::new(BrowserClock), &needs(given, "name")?, &prefix)?;
+    Ok(s3.laid_out(layout))
 }
 
 fn archive(given: &Options, http: Rc<dyn Http>) -> Outcome<Archive> {
-    only(given, &["upload", "pins", "gateway", "token", "by", "origins"])?;
-    let token = given.text("token")?.map(Secret::new).transpose()?;
-    let endpoint = |name| Ok::<_, Error>(Endpoint { url: needs(given, name)?, token: token.clone() });
+    only(given, &["upload", "pins", "gateway", "by", "origins"])?;
     let (name, gateway) = (needs(given, "name")?, needs(given, "gateway")?);
-    let archive = Archive::new(http, &name, endpoint("upload")?, endpoint("pins")?, &gateway)?;
+    let archive = Archive::new(http, &name, endpoint(given, "upload")?, endpoint(given, "pins")?, &gateway)?;
     let archive = match given.text("by")?.as_deref() {
         None | Some("post") => archive,
         Some("put") => archive.by_put(),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    backend::{Endpoint, Limits, Secret},
+    backend::{Credentials, Endpoint, Layout, Limits, Secret},
     bindings::backends::{Bucket, Configured, Keeper},
     error::{Error, Result},
     platform::wasi::variable,
@@ -38,11 +38,17 @@ fn backend(given: Value) -> Result<Configured> {
     let name = given.text("name")?;
     let keeper = match given.text("kind")?.as_str() {
         "kubo" => Keeper::Kubo { url: given.text("url")? },
+        "cluster" => Keeper::Cluster { api: given.endpoint("api")?, gateway: given.text("gateway")? },
         "s3" => Keeper::S3(Bucket {
             endpoint: given.text("endpoint")?,
             region: given.text("region")?,
             name: given.text("bucket")?,
             prefix: given.optional_text("prefix")?.unwrap_or_default(),
+            layout: match given.optional_text("layout")?.as_deref() {
+                None | Some("car") => Layout::Archives,
+                Some("blocks") => Layout::Blocks,
+                Some(other) => return Err(wrong(&format!("the layout {other:?}; there are car and blocks"))),
+            },
             access_key: given.secret("accessKey")?.ok_or_else(|| given.lacks("accessKey"))?,
             secret_key: given.secret("secretKey")?.ok_or_else(|| given.lacks("secretKey"))?,
             session_token: given.secret("sessionToken")?,
@@ -58,7 +64,7 @@ fn backend(given: Value) -> Result<Configured> {
             gateway: given.text("gateway")?,
             origins: texts(given.list("origins")?)?,
         },
-        other => return Err(wrong(&format!("no kind {other:?} of backend; there are kubo, s3 and archive"))),
+        other => return Err(wrong(&format!("no kind {other:?} of backend; there are kubo, cluster, s3 and archive"))),
     };
     let limits = Limits {
         at_once: given.number("atOnce")?.map_or(Limits::default().at_once, |at_once| at_once as usize),
@@ -156,15 +162,25 @@ impl Fields {
         variable(&place).map(Some).ok_or_else(|| wrong(&format!("{place} is not in the environment")))
     }
 
-    /// A URL, or an object of a `url` and a `token`.
+    /// A URL, or an object of a `url` and a `token`, or a `user` and a `password`.
     fn endpoint(&mut self, name: &str) -> Result<Endpoint> {
         let Some(Value::Object(_)) = self.fields.get(name) else {
-            return Ok(Endpoint { url: self.text(name)?, token: None });
+            return Ok(Endpoint { url: self.text(name)?, credentials: None });
         };
         let mut given = Fields::of(self.take(name).unwrap_or_default(), "a service")?;
-        let (url, token) = (given.text("url")?, given.secret("token")?);
+        let url = given.text("url")?;
+        let token = given.secret("token")?.map(Secret::new).transpose()?;
+        let credentials = match (token, given.optional_text("user")?) {
+            (None, None) => None,
+            (Some(token), None) => Some(Credentials::Bearer(token)),
+            (None, Some(user)) => {
+                let password = given.secret("password")?.ok_or_else(|| given.lacks("password"))?;
+                Some(Credentials::Basic { user, password: Secret::new(password)? })
+            }
+            (Some(_), Some(_)) => return Err(wrong("a service with a token and a user: it is one or the other")),
+        };
         given.end()?;
-        Ok(Endpoint { url, token: token.map(Secret::new).transpose()? })
+        Ok(Endpoint { url, credentials })
     }
 
     fn number(&mut self, name: &str) -> Result<Option<u64>> {

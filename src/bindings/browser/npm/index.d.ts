@@ -76,7 +76,7 @@ export interface OpenOptions {
 }
 
 /** A place that keeps copies. */
-export type BackendOptions = KuboBackend | S3Backend | ArchiveBackend;
+export type BackendOptions = KuboBackend | ClusterBackend | S3Backend | ArchiveBackend;
 
 /** What is given of every backend. All of it is kept in memory alone; a page's requests must be allowed there (CORS). */
 export interface AnyBackend {
@@ -95,6 +95,21 @@ export interface KuboBackend extends AnyBackend {
   url: string;
 }
 
+/** An IPFS Cluster, by its REST API: it is sent CARs, and pins them. */
+export interface ClusterBackend extends AnyBackend {
+  kind: 'cluster';
+  /** Where its API is. */
+  api: Service;
+  /** The URL of a trustless gateway to its own peers: what that gives proves that they have it. */
+  gateway: string;
+}
+
+/**
+ * A URL, or one and what is to be shown there: a bearer token, or a user and a password. With these it is of https, or leads to
+ * this machine or its own network. They are kept nowhere, and no error, status or record says them.
+ */
+export type Service = string | { url: string; token: string } | { url: string; user: string; password: string };
+
 /**
  * A bucket of an S3-compatible service: of each root an archive, `CID.car`, and its index, `CID.car.idx`. Its keys are not
  * here, but where `sign` asks: each request is made by a presigned URL. For a page the bucket's CORS rules allow the methods
@@ -104,6 +119,11 @@ export interface S3Backend extends AnyBackend {
   kind: 's3';
   /** What keys begin with: `copies/`, perhaps. At most 512 bytes. Default: nothing. */
   prefix?: string;
+  /**
+   * How the copies that are made from now on lie there: as said above, or of each block an object, which roots share, and of each root
+   * lists of its blocks. That takes a request for each block. Default: `car`.
+   */
+  layout?: 'car' | 'blocks';
   /**
    * The presigned URL of a request, good for some minutes; of its headers the host alone is signed, and not its body. It is
    * asked for each request, and waited for as for the bucket itself. A rejection is shown as what went wrong with the
@@ -117,6 +137,7 @@ export interface S3Backend extends AnyBackend {
  *
  * | `method` | `query` | |
  * |---|---|---|
+ * | `GET` | `list-type`, `prefix`, `max-keys`, `continuation-token` | ListObjectsV2, of an empty key; with `layout: 'blocks'` only |
  * | `GET` | | GetObject, all of it or a range; of `PREFIXprobe` it asks only whether somebody is there |
  * | `PUT` | | PutObject |
  * | `DELETE` | | DeleteObject |
@@ -139,17 +160,12 @@ export interface SignRequest {
  */
 export interface ArchiveBackend extends AnyBackend {
   kind: 'archive';
-  /** The URL that takes CARs. */
-  upload: string;
-  /** The URL that has `/pins` below it. */
-  pins: string;
+  /** What takes CARs. */
+  upload: Service;
+  /** What has `/pins` below it. */
+  pins: Service;
   /** Its own gateway: what it gives counts as a copy. */
   gateway: string;
-  /**
-   * The bearer token for uploads and pin requests, which then go by https, or to this machine or its own network. It is kept
-   * nowhere, and no error, status or record says it.
-   */
-  token?: string;
   /** The method of uploads. Default: `post`. */
   by?: 'post' | 'put';
   /** Multiaddresses of nodes that have the data, for its requests: 20 at most. */
