@@ -5,7 +5,7 @@ use std::{cell::Cell, rc::Rc};
 use futures_executor::block_on;
 use ipfs_kit_storage::{
     OfflineReason, OpenOptions, Storage, StoreOptions,
-    backend::{Archive, Backend, Backends, Endpoint, Limits, Retries, Secret},
+    backend::{Archive, Backend, Backends, Credentials, Endpoint, Limits, Retries, Secret},
     hash::CpuHasher,
     platform::{Clock, Network, http::Http, native::SystemClock},
     remote::{Failure, Gateway, HttpConnector, Patience, Remote, Remotes},
@@ -171,7 +171,8 @@ fn a_server_that_is_killed_is_available_no_more_and_secrets_are_in_no_evidence()
     let server = Counterpart::archive();
     let url = server.url.clone();
     let archive = |name: &str, pins: &str| -> Rc<dyn Backend> {
-        let endpoint = |url: String, token| Endpoint { url, token: Some(Secret::new(token).unwrap()) };
+        let endpoint =
+            |url: String, token| Endpoint { url, credentials: Some(Credentials::Bearer(Secret::new(token).unwrap())) };
         let (upload, pins) = (endpoint(format!("{url}/upload"), UPLOAD), endpoint(url.clone(), pins));
         Rc::new(Archive::new(Client::http(), name, upload, pins, &url).unwrap())
     };

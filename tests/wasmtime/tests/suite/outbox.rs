@@ -9,7 +9,8 @@ use wasmtime_host_tests::{
     outbox::DeliveryState,
     plain, random_bytes,
     types::{
-        Archive, Backend, Bucket, Endpoint, Error, Keeper, OfflineReason, OpenOptions, ReadBack, ReplicationPolicy,
+        Archive, Backend, Bucket, BucketLayout, Credentials, Endpoint, Error, Keeper, OfflineReason, OpenOptions,
+        ReadBack, ReplicationPolicy,
     },
 };
 
@@ -26,6 +27,7 @@ fn bucket(url: &str, prefix: &str, secret: &str) -> Keeper {
         region: "us-east-1".into(),
         name: "copies".into(),
         prefix: prefix.into(),
+        layout: BucketLayout::Archives,
         access_key: "counterpart".into(),
         secret_key: secret.into(),
         session_token: None,
@@ -53,8 +55,10 @@ fn open(folder: &Path, access: Access, backends: Vec<Backend>, policy: Replicati
 fn what_is_stored_goes_to_each_backend_and_is_read_back() {
     let (node, s3, archive) = (Counterpart::rpc(), Counterpart::s3(), Counterpart::archive());
     let folder = TempDir::new().unwrap();
-    let endpoint =
-        |path: &str, token: &str| Endpoint { url: format!("{}{path}", archive.url), token: Some(token.into()) };
+    let endpoint = |path: &str, token: &str| Endpoint {
+        url: format!("{}{path}", archive.url),
+        credentials: Some(Credentials::Bearer(token.into())),
+    };
     let cold = Archive {
         upload: endpoint("/upload", "uploads-known-to-tests"),
         by_put: false,
@@ -124,7 +128,8 @@ fn what_is_configured_wrongly_is_refused() {
     let node = || Keeper::Kubo("http://127.0.0.1:1".into());
     assert_error!(open(vec![backend("a b", node())]), Error::InvalidArgument(_));
     assert_error!(open(vec![backend("a", node()), backend("a", node())]), Error::InvalidArgument(_));
-    let abroad = Endpoint { url: "http://keeper.example".into(), token: Some("hush".into()) };
+    let abroad =
+        Endpoint { url: "http://keeper.example".into(), credentials: Some(Credentials::Bearer("hush".into())) };
     let open_air = Archive {
         upload: abroad.clone(),
         by_put: true,
