@@ -333,11 +333,7 @@ fn passing_failures_are_tried_again_later_and_later() {
 #[test]
 fn what_is_refused_or_fails_too_often_is_given_up_and_stays_visible() {
     block_on(async {
-        for failure in [
-            Failure::Refused("status 403".into()),
-            Failure::Unsupported("such blocks".into()),
-            Failure::Denied("by the host".into()),
-        ] {
+        for failure in [Failure::Refused("status 403".into()), Failure::Unsupported("such blocks".into())] {
             let world = world(to(&["one"]));
             let cid = world.store(5, to(&["one"])).await;
             world.shelves[0].next_steps([Mood::Well, Mood::Fails(failure.clone())]);
@@ -363,6 +359,13 @@ fn what_is_refused_or_fails_too_often_is_given_up_and_stays_visible() {
         let report = world.sync(DAY).await;
         assert_eq!((report.failed, report.verified), (1, 0));
         assert_eq!(world.state(&cid, "one").await, Some(DeliveryState::Failed));
+        assert!(world.shelves[0].moods.borrow().is_empty());
+        // What our own host denies says nothing of the backend: that is tried as long as it takes.
+        let world = world_of(Rc::new(MemoryTier::new()), to(&["one"]), Limits::default(), retries);
+        world.store(5, to(&["one"])).await;
+        world.shelves[0].next_steps(vec![Mood::Fails(Failure::Denied("by the host".into())); 5]);
+        let report = world.sync(DAY).await;
+        assert_eq!((report.failed, report.verified), (0, 1));
         assert!(world.shelves[0].moods.borrow().is_empty());
     });
 }

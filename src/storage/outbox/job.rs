@@ -180,7 +180,9 @@ impl Job {
         let mut hopeless = next.tries() >= retries.most;
         match trouble {
             Trouble::There(Failure::Busy(Some(stated))) => wait = wait.max((*stated).min(LONGEST_STATED)),
-            Trouble::There(Failure::Refused(_) | Failure::Unsupported(_) | Failure::Denied(_)) => hopeless = true,
+            Trouble::There(Failure::Refused(_) | Failure::Unsupported(_)) => hopeless = true,
+            // It is our host that lets nothing out; a store that is opened elsewhere goes on.
+            Trouble::There(Failure::Denied(_)) => hopeless = false,
             _ => {}
         }
         next.due = if hopeless { NEVER } else { now.saturating_add(wait) };

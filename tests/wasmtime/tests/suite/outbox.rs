@@ -107,7 +107,7 @@ fn without_a_network_it_waits() {
     let page = local.outbox(None, 10).unwrap();
     assert_eq!((page.deliveries[0].state, page.deliveries.len()), (DeliveryState::Queued, 1));
     local.close();
-    // A host that denies it is told, and counts no try less.
+    // Where the host denies it, it is not given up either.
     let mut denied = open(folder.path(), Access::Denied, backends(), to(&["node"]));
     assert_eq!(denied.sync(0).unwrap().verified, 0);
     let setback = denied.outbox(None, 10).unwrap().deliveries[0].setback.clone().unwrap();
