@@ -334,7 +334,7 @@ def test_a_directory_is_listed_and_not_retrieved(storage):
 
     store = storage._opened()
     metadata = record(mode=None, mtime=None)
-    options = record(filename="site", pin=False, layout=None)
+    options = record(filename="site", pin=False, layout=None, replicate=None)
     with store._resource("create-tree", options) as (instance, tree):
         store._on(instance, "[method]tree-writer.file", tree, "docs/a.txt", b"hello world", metadata)
         root = store._on(instance, "[method]tree-writer.finish", tree)["cid"]
