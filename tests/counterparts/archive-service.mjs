@@ -13,6 +13,13 @@ import pinning from './pinning/node_modules/mock-ipfs-pinning-service/index.js';
 /** What uploads, and pin requests, prove themselves with. */
 export const TOKENS = { upload: 'uploads-known-to-tests', pins: 'pins-known-to-tests' };
 
+/** What it lets pages of any origin upload, and no more. */
+const UPLOADS = {
+  'access-control-allow-origin': '*',
+  'access-control-allow-methods': 'POST, PUT',
+  'access-control-allow-headers': 'Authorization, Content-Type',
+};
+
 const NEXT = { queued: 'pinning', pinning: 'pinned' };
 
 /** Answers `{ url, close }`. */
@@ -47,8 +54,10 @@ export async function startArchive() {
 }
 
 async function upload({ store, ways }, request, response) {
+  for (const [name, value] of Object.entries(UPLOADS)) response.setHeader(name, value);
+  if (request.method === 'OPTIONS') return response.writeHead(204).end();
   if (!['POST', 'PUT'].includes(request.method)) return response.writeHead(405).end();
-  if (request.headers.authorization !== `Bearer ${TOKENS.upload}`) {
+  if (request.headers.authorization !== `Bearer ${ways.token ?? TOKENS.upload}`) {
     await body(request);
     const told = request.headers.authorization;
     return reply(response, { error: { reason: 'UNAUTHORIZED', details: `nobody has the token ${told}` } }, 401);

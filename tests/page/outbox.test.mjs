@@ -6,21 +6,15 @@ import { start } from '../counterparts/counterparts.mjs';
 import { open } from './harness.mjs';
 
 let harness;
-const running = [];
+/** A node for all: it takes its time to start. */
+let rpc;
+let proxy;
 
 before(async () => {
-  harness = await open();
+  [harness, rpc] = await Promise.all([open(), start('rpc')]);
+  proxy = await start('faults', rpc.url);
 });
-after(async () => {
-  await harness?.close();
-  await Promise.all(running.map((one) => one.stop()));
-});
-
-async function started(name, target) {
-  const one = await start(name, target);
-  running.push(one);
-  return one;
-}
+after(() => Promise.all([harness?.close(), rpc?.stop(), proxy?.stop()]));
 
 /** To be run in a page: opens `storage` with a node as its backend, and waits for what comes of a root. */
 async function prepare(page, name, url, more = {}) {
@@ -42,13 +36,12 @@ async function prepare(page, name, url, more = {}) {
 
 const POLICY = { policy: { backends: ['node'], readBack: 'all' } };
 
-async function pinned(rpc, cid) {
+async function pinned(cid) {
   const answer = await fetch(`${rpc.url}/api/v0/pin/ls?arg=${cid}&type=recursive`, { method: 'POST' });
   return answer.ok;
 }
 
 test('what is stored under a policy is copied in the background, and counts once it was read back', async () => {
-  const rpc = await started('rpc');
   const page = await harness.page();
   await prepare(page, 'background', rpc.url, POLICY);
   const result = await page.evaluate(async () => {
@@ -73,7 +66,7 @@ test('what is stored under a policy is copied in the background, and counts once
   assert.ok(steps.every((step) => step[0] === cid && step[1] === 'node'));
   assert.deepEqual([steps.at(-1)[2], steps.some(([, , state]) => state === 'stored')], [undefined, true], JSON.stringify(steps));
   assert.deepEqual(other, { replicated: false, wanted: undefined, replicas: [], deliveries: [] });
-  assert.ok(await pinned(rpc, cid));
+  assert.ok(await pinned(cid));
   const removed = await page.evaluate(async (cid) => {
     await storage.release(cid);
     const { replicas } = await storage.replication(cid);
@@ -82,11 +75,10 @@ test('what is stored under a policy is copied in the background, and counts once
     return replicas;
   }, cid);
   assert.deepEqual(removed, []);
-  assert.equal(await pinned(rpc, cid), false);
+  assert.equal(await pinned(cid), false);
 });
 
 test('what is queued without a network, or in a page that is gone, is sent later', async () => {
-  const rpc = await started('rpc');
   const page = await harness.page();
   await prepare(page, 'later', rpc.url, { ...POLICY, autoSync: false });
   const cid = await page.evaluate(async () => {
@@ -111,12 +103,10 @@ test('what is queued without a network, or in a page that is gone, is sent later
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   });
-  assert.ok(await pinned(rpc, cid));
+  assert.ok(await pinned(cid));
 });
 
 test('a backend that fails, or says that it has what it has lost, is never believed, and served when it works', async () => {
-  const rpc = await started('rpc');
-  const proxy = await started('faults', rpc.url);
   await proxy.put('/-/fault', { name: 'status', status: 500 });
   const page = await harness.page();
   await prepare(page, 'failing', proxy.url, POLICY);
@@ -138,7 +128,10 @@ test('a backend that fails, or says that it has what it has lost, is never belie
   // It forgets it.
   await fetch(`${rpc.url}/api/v0/pin/rm?arg=${cid}`, { method: 'POST' });
   await fetch(`${rpc.url}/api/v0/repo/gc`, { method: 'POST' });
-  assert.equal(await pinned(rpc, cid), false);
+  assert.equal(await pinned(cid), false);
+  // And says so at once, as Kubo does: js-ipfs waits for what it has not got.
+  const gone = JSON.stringify({ Message: 'block was not found locally (offline): ipld: could not find it', Code: 0, Type: 'error' });
+  await proxy.put('/-/fault', { name: 'status', status: 500, match: 'block/get', times: 1, body: gone });
   const again = await page.evaluate(async () => {
     const [{ verified }] = await storage.replicas(cid);
     await storage.audit(cid);
@@ -147,12 +140,10 @@ test('a backend that fails, or says that it has what it has lost, is never belie
     return found;
   });
   assert.equal(again.replicas.length, 1);
-  assert.ok(await pinned(rpc, cid));
+  assert.ok(await pinned(cid));
 });
 
 test('a page that is killed while it sends loses nothing, and the next one goes on', async () => {
-  const rpc = await started('rpc');
-  const proxy = await started('faults', rpc.url);
   const page = await harness.page();
   await prepare(page, 'killed', proxy.url, { ...POLICY, backends: [{ kind: 'kubo', name: 'node', url: proxy.url, bytesPerSecond: 4_000_000 }] });
   const cid = await page.evaluate(async () => {
