@@ -191,6 +191,10 @@ impl Backend for Cluster {
         &self.name
     }
 
+    fn is_networked(&self) -> bool {
+        true
+    }
+
     fn kind(&self) -> &str {
         "cluster"
     }

@@ -51,6 +51,10 @@ impl Backend for KuboNode {
         &self.name
     }
 
+    fn is_networked(&self) -> bool {
+        true
+    }
+
     fn kind(&self) -> &str {
         "kubo"
     }

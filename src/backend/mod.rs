@@ -92,6 +92,12 @@ pub trait Backend {
     /// What kind it is: `kubo`, `cluster`, `s3`, `archive`, or a word of the host's.
     fn kind(&self) -> &str;
 
+    /// Whether it is a part of the IPFS network: what it keeps is read from there before remotes are asked. Others are archives,
+    /// which are asked after them.
+    fn is_networked(&self) -> bool {
+        false
+    }
+
     /// Asks it for the least thing it can be asked for.
     async fn probe(&self) -> Result<(), Failure>;
 

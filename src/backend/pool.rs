@@ -22,6 +22,9 @@ const AT_ONCE: usize = 4;
 /// Milliseconds after which a probe that says nothing is given up: somebody looks at what comes of it.
 const PROBE_SILENCE: u64 = 20_000;
 
+/// Likewise for a read: somebody may wait for the bytes.
+const READ_SILENCE: u64 = 60_000;
+
 /// What a backend may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -122,6 +125,11 @@ impl Member {
         self.health.borrow().rests_until.max(self.free.get())
     }
 
+    /// Whether it is not to be asked for anything now, for it has failed.
+    pub fn rests(&self, now: u64) -> bool {
+        self.health.borrow().rests_until > now
+    }
+
     /// It sent so many bytes.
     pub fn gave(&self, bytes: u64) {
         self.health().bytes_in += bytes;
@@ -199,6 +207,11 @@ impl Backends {
         sent: impl FnOnce(&T) -> u64,
     ) -> Result<T, Trouble> {
         self.call_within(self.retries.silence, member, call, sent).await
+    }
+
+    /// Calls a backend for blocks of a copy.
+    pub async fn read<T>(&self, member: &Member, call: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+        self.call_within(self.retries.silence.min(READ_SILENCE), member, call, |_| 0).await
     }
 
     /// Asks each for the least thing, all at once.

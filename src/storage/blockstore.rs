@@ -46,7 +46,7 @@ impl Storage {
         block::check(cid)?;
         let shared = &self.shared;
         let session =
-            shared.remotes(offline).map(|remotes| Session::of_block(shared.clone(), remotes, cid.clone()).into());
+            shared.elsewhere(offline).map(|remotes| Session::of_block(shared.clone(), remotes, cid.clone()).into());
         let source = Source::new(shared.blocks.clone(), session);
         let block =
             source.blocks(std::slice::from_ref(cid)).await?.pop().ok_or_else(|| Error::NotFound(cid.clone().into()))?;

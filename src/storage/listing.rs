@@ -136,7 +136,7 @@ impl Storage {
             info = FileInfo { filename: info.filename.or(known.filename.clone()), dag_size: info.dag_size, ..known };
         }
         // Not even when a cache has it still.
-        let alone = path.names().is_empty() && info.modified.is_none() && self.shared.remotes(offline).is_err();
+        let alone = path.names().is_empty() && info.modified.is_none() && self.shared.elsewhere(offline).is_err();
         if alone && !self.exists(&cid).await? {
             return Err(Error::NotFound(path));
         }

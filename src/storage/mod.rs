@@ -125,7 +125,7 @@ impl Shared {
         offline: bool,
         on_fetched: Option<OnFetched>,
     ) -> Source {
-        let session = self.remotes(offline).map(|remotes| {
+        let session = self.elsewhere(offline).map(|remotes| {
             let mut sessions = self.sessions.borrow_mut();
             sessions.retain(|_, session| session.strong_count() > 0);
             let asked = (path, range);
@@ -140,6 +140,19 @@ impl Shared {
             session
         });
         Source::new(self.blocks.clone(), session)
+    }
+
+    /// Who may have what is not here, if they may be asked now: the remotes, and backends with copies, which may be all there
+    /// are.
+    fn elsewhere(&self, offline: bool) -> Result<Option<Rc<Remotes>>, OfflineReason> {
+        match (self.remotes(offline), self.backends()) {
+            (Err(OfflineReason::NoRemotes), Some(_)) if offline => Err(OfflineReason::Requested),
+            (Err(OfflineReason::NoRemotes), Some(backends)) => match self.backends_offline(backends) {
+                Some(reason) => Err(reason),
+                None => Ok(None),
+            },
+            (remotes, _) => remotes.map(Some),
+        }
     }
 
     /// The remotes, if they may be asked now.

@@ -47,7 +47,7 @@ impl Storage {
 
     async fn pin_block(&self, pin: &mut Pin, options: &PinOptions) -> Result<()> {
         let shared = &self.shared;
-        let session = shared.remotes(options.offline).map(|remotes| {
+        let session = shared.elsewhere(options.offline).map(|remotes| {
             let session = Session::of_block(shared.clone(), remotes, pin.cid.clone());
             session.listen(options.on_fetched.clone());
             session.into()
@@ -98,7 +98,7 @@ impl Storage {
         let local = Source::new(shared.blocks.clone(), Err(OfflineReason::Requested));
         match walk_all(&local, cid).await {
             Err(Error::NotAvailableOffline { .. }) => {
-                if shared.remotes(options.offline).is_ok() {
+                if shared.elsewhere(options.offline).is_ok() {
                     shared.set_pin(Pin { pending: true, ..pin.clone() }, None).await?;
                 }
                 let source = shared.source(cid.into(), None, options.offline, options.on_fetched.clone());

@@ -149,7 +149,7 @@ impl Storage {
         backends.extend(known.map(|known| report(BackendRole::Backend, known, offline)));
         Status {
             backends,
-            local_only: remotes.err(),
+            local_only: shared.elsewhere(false).err(),
             usage,
             medium: shared.tier.room().await.unwrap_or_default(),
             disk_limit: shared.blocks.disk_limit(),

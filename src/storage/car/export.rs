@@ -223,7 +223,7 @@ async fn start(shared: &Rc<Shared>, path: &Path, options: &CarExportOptions) -> 
     let range = options.range.unwrap_or(CarRange { from: 0, to: None });
     let (way, source) = match options.scope {
         CarScope::Block => {
-            let session = shared.remotes(options.offline);
+            let session = shared.elsewhere(options.offline);
             let session = session.map(|remotes| Rc::new(Session::of_block(shared.clone(), remotes, cid.clone())));
             (Way::Block, Source::new(shared.blocks.clone(), session))
         }

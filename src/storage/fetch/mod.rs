@@ -2,8 +2,10 @@
 //!
 //! A session asks for what is missing in as few requests as it can: a CAR of the missing part of the file or DAG, along the
 //! path to it if there is one, single blocks where nobody speaks CAR. Every block is proven and stored before anybody reads
-//! it, and only blocks that something proven links to are taken: a remote that sends others is struck out.
+//! it, and only blocks that something proven links to are taken: a remote that sends others is struck out. Copies that backends
+//! keep are asked as well: those on the IPFS network before the remotes, archives after them.
 
+mod copies;
 mod flow;
 mod known;
 mod recent;
@@ -23,6 +25,7 @@ use futures_util::{
 
 pub use self::source::Source;
 use self::{
+    copies::Copies,
     flow::{Flow, Step, Stored},
     known::Known,
     recent::Recent,
@@ -71,7 +74,9 @@ pub struct Session {
 /// What a session knows and does.
 struct Fetch {
     shared: Rc<Shared>,
-    remotes: Rc<Remotes>,
+    /// None where only backends may be asked.
+    remotes: Option<Rc<Remotes>>,
+    copies: Copies,
     /// The file or DAG; of a path its CID, until it is known where it leads.
     root: RefCell<Cid>,
     /// Of a node on a path from where, and by which names, it leads on.
@@ -99,10 +104,11 @@ struct Fetch {
 
 impl Session {
     /// A session for what is below `root`, or for a range of the file that this or a path from it is.
-    pub fn new(shared: Rc<Shared>, remotes: Rc<Remotes>, root: Cid, range: Option<Range<u64>>) -> Self {
+    pub fn new(shared: Rc<Shared>, remotes: Option<Rc<Remotes>>, root: Cid, range: Option<Range<u64>>) -> Self {
         let fetch = Fetch {
             shared,
             remotes,
+            copies: Copies::new(root.clone()),
             root: RefCell::new(root),
             ways: RefCell::default(),
             range,
@@ -123,7 +129,7 @@ impl Session {
     }
 
     /// A session for one block, and nothing below it.
-    pub fn of_block(shared: Rc<Shared>, remotes: Rc<Remotes>, cid: Cid) -> Self {
+    pub fn of_block(shared: Rc<Shared>, remotes: Option<Rc<Remotes>>, cid: Cid) -> Self {
         let session = Session::new(shared, remotes, cid, None);
         session.fetch.single.set(true);
         session
@@ -262,16 +268,11 @@ impl Fetch {
 
     /// One step towards having these: some more of a CAR, or the single blocks.
     async fn advance(&self, missing: Vec<Cid>) -> Result<()> {
-        let Some(first) = missing.first().cloned() else { return Ok(()) };
+        if missing.is_empty() {
+            return Ok(());
+        }
         // What nobody here could prove is not asked for: who gave it would seem to lie.
         missing.iter().try_for_each(block::check)?;
-        if self.barren.get() >= MAX_BARREN {
-            let error = self.unavailable(first);
-            // Who asks again later begins anew.
-            self.barren.set(0);
-            self.attempts.borrow_mut().clear();
-            return Err(error);
-        }
         if self.open.borrow().is_none() {
             // Until it is a root's, and should it never be one.
             self.shared.room.litter();
@@ -279,37 +280,71 @@ impl Fetch {
             self.open.replace(Some(open));
         }
         let flow = self.flow.take();
+        if flow.is_none() && self.from_copies(&missing, false).await? {
+            return Ok(());
+        }
+        let (error, cid) = match self.from_remotes(flow, &missing).await {
+            Err(error @ (Error::Unavailable { .. } | Error::NotAvailableOffline { .. })) => (error, missing.first()),
+            done => return done,
+        };
+        if self.from_copies(&missing, true).await? {
+            return Ok(());
+        }
+        // Who was asked since is told as well.
+        let error = match cid {
+            Some(cid) if !self.attempts.borrow().is_empty() => self.unavailable(cid.clone()),
+            _ => error,
+        };
+        if self.barren.get() >= MAX_BARREN {
+            // Who asks again later begins anew.
+            self.barren.set(0);
+            self.attempts.borrow_mut().clear();
+        }
+        Err(error)
+    }
+
+    /// The same, of the remotes.
+    async fn from_remotes(&self, flow: Option<Flow>, missing: &[Cid]) -> Result<()> {
+        let Some(first) = missing.first().cloned() else { return Ok(()) };
+        let Some(remotes) = &self.remotes else {
+            return Err(Error::NotAvailableOffline { cid: first, reason: OfflineReason::NoRemotes });
+        };
+        if self.barren.get() >= MAX_BARREN {
+            return Err(self.unavailable(first));
+        }
         let flow = match flow {
             Some(flow) => Some(flow),
-            None => self.open(first).await?,
+            None => self.open(remotes, first).await?,
         };
-        let Some(mut flow) = flow else { return self.get_single(missing).await };
-        match flow.step(&self.shared, &self.remotes, &self.known).await? {
+        let Some(mut flow) = flow else { return self.get_single(remotes, missing).await };
+        match flow.step(&self.shared, remotes, &self.known).await? {
             Step::Stored(stored) => {
                 self.stored(stored, flow.from.name());
                 self.flow.replace(Some(flow));
             }
             Step::Ended if self.missing(std::slice::from_ref(&flow.first)).await?.is_empty() => {}
-            Step::Ended => self.gave_up(&flow, Failure::Broken("its CAR ended before all of it had come".into())),
-            Step::Failed(failure) => self.gave_up(&flow, failure),
+            Step::Ended => {
+                self.gave_up(remotes, &flow, Failure::Broken("its CAR ended before all of it had come".into()))
+            }
+            Step::Failed(failure) => self.gave_up(remotes, &flow, failure),
         }
         Ok(())
     }
 
     /// A CAR is of no more use. Who cannot give one along a path may well give its nodes, and one of the file.
-    fn gave_up(&self, flow: &Flow, failure: Failure) {
+    fn gave_up(&self, remotes: &Remotes, flow: &Flow, failure: Failure) {
         self.barren.set(self.barren.get() + 1);
         self.stepwise.set(self.stepwise.get() || flow.path_from.is_some());
-        self.attempts.borrow_mut().push(self.remotes.failed(&flow.from, failure));
+        self.attempts.borrow_mut().push(remotes.failed(&flow.from, failure));
     }
 
     /// A CAR with what is missing from `first` on; none if single blocks are the better way, or the only one.
-    async fn open(&self, first: Cid) -> Result<Option<Flow>> {
+    async fn open(&self, remotes: &Remotes, first: Cid) -> Result<Option<Flow>> {
         if self.single.get() {
             return Ok(None);
         }
         let Some(wanted) = self.plan(first.clone()).await? else { return Ok(None) };
-        let answer = match self.remotes.car(&wanted).await {
+        let answer = match remotes.car(&wanted).await {
             Ok(answer) => answer,
             // That a name is missing is proven by its directory alone.
             Err(attempts) if !wanted.path.is_empty() => {
@@ -349,12 +384,7 @@ impl Fetch {
         if first == *self.root.borrow() {
             return Ok(Some(below(range.clone())));
         }
-        let later: Vec<(u64, Cid, u64)> = {
-            let expected = self.expected.borrow();
-            let start = expected.iter().find(|(_, (cid, _))| *cid == first).map(|(start, _)| *start);
-            let later = start.into_iter().flat_map(|start| expected.range(start..));
-            later.map(|(start, (cid, end))| (*start, cid.clone(), *end)).collect()
-        };
+        let later = self.later(&first);
         let cids: Vec<Cid> = later.iter().map(|(_, cid, _)| cid.clone()).collect();
         let missing: HashSet<Cid> = self.missing(&cids).await?.into_iter().collect();
         let run: Vec<_> = later.iter().take_while(|(_, cid, _)| missing.contains(cid)).collect();
@@ -368,6 +398,14 @@ impl Fetch {
         Ok(Some(below((*start).max(range.start)..end)))
     }
 
+    /// What the reader has seen that it will need, from this on.
+    fn later(&self, first: &Cid) -> Vec<(u64, Cid, u64)> {
+        let expected = self.expected.borrow();
+        let start = expected.iter().find(|(_, (cid, _))| cid == first).map(|(start, _)| *start);
+        let later = start.into_iter().flat_map(|start| expected.range(start..));
+        later.map(|(start, (cid, end))| (*start, cid.clone(), *end)).collect()
+    }
+
     /// The node above a missing leaf, if its CAR is the better way to get it: where many are missing, and no more are held.
     async fn parent(&self, leaf: &Cid) -> Result<Option<Cid>> {
         let Some((node, links)) = self.walked.borrow().clone().filter(|(_, links)| links.contains(leaf)) else {
@@ -378,8 +416,8 @@ impl Fetch {
     }
 
     /// Single blocks, several at once.
-    async fn get_single(&self, missing: Vec<Cid>) -> Result<()> {
-        let gets = missing.iter().map(|cid| async move { (cid.clone(), self.remotes.block(cid.clone()).await) });
+    async fn get_single(&self, remotes: &Remotes, missing: &[Cid]) -> Result<()> {
+        let gets = missing.iter().map(|cid| async move { (cid.clone(), remotes.block(cid.clone()).await) });
         let mut answers = stream::iter(gets).buffered(SINGLE_AT_ONCE);
         while let Some((cid, answer)) = answers.next().await {
             let answer = match answer {
@@ -391,23 +429,24 @@ impl Fetch {
             };
             let proven = Block::verify(self.shared.hasher.as_ref(), vec![(cid.clone(), answer.value)]).await?.pop();
             match proven {
-                Some(Ok(block)) => self.store(block, answer.from.name()).await?,
+                Some(Ok(block)) => self.store(vec![block], answer.from.name()).await?,
                 _ => {
                     self.barren.set(self.barren.get() + 1);
                     let failure = Failure::Lied(format!("bytes that do not hash to {cid}"));
-                    self.attempts.borrow_mut().push(self.remotes.failed(&answer.from, failure));
+                    self.attempts.borrow_mut().push(remotes.failed(&answer.from, failure));
                 }
             }
         }
         Ok(())
     }
 
-    async fn store(&self, block: Block, remote: &str) -> Result<()> {
-        let (bytes, durability) = (block.bytes().len() as u64, self.shared.options.durability);
-        let commit = Commit { blocks: vec![block.clone()], durability, ahead: true, ..Commit::default() };
+    async fn store(&self, blocks: Vec<Block>, from: &str) -> Result<()> {
+        let durability = self.shared.options.durability;
+        let commit = Commit { blocks: blocks.clone(), durability, ahead: true, ..Commit::default() };
         let done = self.shared.write(commit, async |commit| self.shared.blocks.keep(commit).await).await?;
-        let fresh = done.held.contains(&false);
-        self.stored(Stored { blocks: vec![block], fresh: fresh.into(), bytes: if fresh { bytes } else { 0 } }, remote);
+        let fresh = blocks.iter().zip(&done.held).filter(|(_, held)| !**held);
+        let (fresh, bytes) = fresh.fold((0, 0), |(count, sum), (block, _)| (count + 1, sum + block.bytes().len() as u64));
+        self.stored(Stored { blocks, fresh, bytes }, from);
         Ok(())
     }
 

@@ -33,7 +33,7 @@ impl TreeSource {
 #[async_trait(?Send)]
 impl BlockSource for TreeSource {
     async fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>> {
-        let remotes = self.shared.remotes(false);
+        let remotes = self.shared.elsewhere(false);
         let reason = remotes.as_ref().err().copied().unwrap_or(OfflineReason::Requested);
         match (self.with(Err(reason)).blocks(cids).await, remotes) {
             (Err(Error::NotAvailableOffline { .. } | Error::Corrupt { .. }), Ok(remotes)) => {

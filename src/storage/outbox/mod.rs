@@ -12,7 +12,7 @@ use std::{cell::RefCell, collections::HashSet, rc::Rc};
 
 use bytes::Bytes;
 
-pub(super) use self::promise::Notes;
+pub(super) use self::{promise::Notes, source::CopySource};
 pub use self::{
     drain::{OnDelivery, SyncOptions, SyncReport},
     rule::{ReadBack, ReplicationPolicy},
@@ -176,7 +176,8 @@ impl Storage {
         let shared = &self.shared;
         let rule = shared.rule(policy)?;
         let rule = rule.ok_or_else(|| Error::InvalidArgument("the policy names no backend".into()))?;
-        if shared.tier.root(cid).await?.is_none() {
+        // Of what has copies elsewhere others are made, without bringing it here.
+        if shared.tier.root(cid).await?.is_none() && shared.promise(cid).await?.is_none() {
             // As a pin does it, but for the pin.
             self.pin(cid, super::PinOptions::default()).await?;
             self.unpin(cid).await?;
@@ -274,6 +275,23 @@ impl Shared {
         let name = record::policy(cid);
         let Some(note) = self.tier.note(&name).await? else { return Ok(None) };
         Ok(Some((Promise::decode(&name, &note)?, note)))
+    }
+
+    /// The copies of a root, to be read.
+    pub(super) async fn copies_of(&self, cid: &Cid) -> Result<Vec<CopySource>> {
+        let mut copies = Vec::new();
+        for (name, note) in self.notes(&record::all_of(COPIES, cid)).await? {
+            let (pair, copy) = (Pair::of(&name, COPIES)?, Copy::decode(&name, &note)?);
+            let member = self.member(&pair.backend);
+            copies.extend(member.and_then(|member| CopySource::new(self, member, cid, copy.state())));
+        }
+        Ok(copies)
+    }
+
+    /// Queues a copy to be read back, after it did not give what it should have.
+    pub(super) async fn doubt(&self, copy: &CopySource) -> Result<()> {
+        let pair = Pair::new(&copy.root, copy.name());
+        self.change(async || self.audit(&pair).await).await
     }
 
     fn describe(&self, backend: &str, state: Option<Bytes>) -> Vec<(&'static str, String)> {

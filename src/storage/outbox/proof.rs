@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, rc::Rc};
 
-use super::{Shared, record::Work, rule::ReadBack, source::Remote};
+use super::{Shared, record::Work, rule::ReadBack, source::CopySource};
 use crate::{
     backend::{Feed, Member, Trouble},
     block::{Block, Cid},
@@ -23,14 +23,14 @@ pub struct Evidence {
 
 /// A proof that goes on.
 pub struct Proof {
-    source: Rc<Remote>,
+    source: Rc<CopySource>,
     feed: Feed,
     read_back: ReadBack,
 }
 
 impl Proof {
     pub fn new(shared: &Shared, member: &Rc<Member>, root: &Cid, work: &Work, read_back: ReadBack) -> Option<Self> {
-        let source = Rc::new(Remote::new(shared, member, root, work.state().unwrap_or_default())?);
+        let source = Rc::new(CopySource::new(shared, member, root, work.state().unwrap_or_default())?);
         let feed = Feed::new(source.clone(), root.clone());
         let read_back = match read_back {
             // As many ways as that would go through most of it.

@@ -8,10 +8,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{
-    Shared,
-    record::{self, COPIES, Copy, Pair},
-};
+use super::Shared;
 use crate::{
     backend::{Backends, Member, Trouble},
     block::{Block, Cid},
@@ -23,7 +20,7 @@ use crate::{
 };
 
 /// The blocks of one copy, each proven as it comes.
-pub struct Remote {
+pub struct CopySource {
     pub backends: Rc<Backends>,
     pub member: Rc<Member>,
     pub hasher: Rc<dyn Hasher>,
@@ -35,9 +32,9 @@ pub struct Remote {
     pub trouble: RefCell<Option<Trouble>>,
 }
 
-impl Remote {
+impl CopySource {
     pub fn new(shared: &Shared, member: &Rc<Member>, root: &Cid, state: Bytes) -> Option<Self> {
-        Some(Remote {
+        Some(CopySource {
             backends: shared.backends()?.clone(),
             member: member.clone(),
             hasher: shared.hasher.clone(),
@@ -48,7 +45,23 @@ impl Remote {
         })
     }
 
-    async fn get(&self, cids: &[Cid]) -> Result<Vec<Block>, Trouble> {
+    /// The backend's name.
+    pub fn name(&self) -> &str {
+        self.member.name()
+    }
+
+    /// Whether the backend is a part of the IPFS network.
+    pub fn is_networked(&self) -> bool {
+        self.member.backend().is_networked()
+    }
+
+    /// Whether it is not to be asked now, for it has failed.
+    pub fn rests(&self, now: u64) -> bool {
+        self.member.rests(now)
+    }
+
+    /// These blocks.
+    pub async fn get(&self, cids: &[Cid]) -> Result<Vec<Block>, Trouble> {
         let call = async {
             let came = self.member.backend().blocks(&self.root, &self.state, cids).await?;
             if came.len() != cids.len() {
@@ -67,7 +80,7 @@ impl Remote {
             }
             Ok(blocks)
         };
-        let blocks = self.backends.call(&self.member, call, |_| 0).await?;
+        let blocks = self.backends.read(&self.member, call).await?;
         let (count, bytes) = self.read.get();
         let came: usize = blocks.iter().map(|block| block.bytes().len()).sum();
         self.read.set((count + blocks.len() as u64, bytes + came as u64));
@@ -82,7 +95,7 @@ impl Remote {
 }
 
 #[async_trait(?Send)]
-impl BlockSource for Remote {
+impl BlockSource for CopySource {
     async fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>> {
         self.get(cids).await.map_err(|trouble| {
             let error = Error::Io(format!("{} failed: {trouble:?}", self.member.name()));
@@ -109,13 +122,10 @@ impl BlockSource for Anywhere {
             Err(error @ (Error::NotAvailableOffline { .. } | Error::Corrupt { .. })) => error,
             done => return done,
         };
-        for (name, note) in shared.notes(&record::all_of(COPIES, &self.root)).await? {
-            let (pair, copy) = (Pair::of(&name, COPIES)?, Copy::decode(&name, &note)?);
-            let other = shared.member(&pair.backend).filter(|member| member.name() != self.member.name());
-            let Some(other) = other.and_then(|member| Remote::new(shared, member, &self.root, copy.state())) else {
-                continue;
-            };
-            if let Ok(blocks) = other.get(cids).await {
+        for copy in shared.copies_of(&self.root).await? {
+            if copy.name() != self.member.name()
+                && let Ok(blocks) = copy.get(cids).await
+            {
                 return Ok(blocks);
             }
         }
