@@ -14,7 +14,7 @@ use crate::{
     error::{self, OfflineReason, Result},
     hash::HashFunction,
     policy::Policy,
-    storage::{self, BackendRole, BackendState, FolderOptions, ReadBack, ReplicationPolicy, Verification},
+    storage::{self, ArchiveRule, BackendRole, BackendState, FolderOptions, ReadBack, ReplicationPolicy, Verification},
     tier::{Durability, Pin, PinKind, StoredRoot},
     unixfs::{EntryKind, Layout, Metadata, Mtime, Profile},
 };
@@ -77,13 +77,14 @@ fn endpoint(wit::Endpoint { url, credentials }: wit::Endpoint) -> Result<Endpoin
 
 impl From<wit::ReplicationPolicy> for ReplicationPolicy {
     fn from(policy: wit::ReplicationPolicy) -> Self {
-        let wit::ReplicationPolicy { backends, copies, read_back, evict_with, pin, audit_days, archive } = policy;
+        let wit::ReplicationPolicy { backends, copies, read_back, evict_with, pin, audit_days, archive, local_days } =
+            policy;
         let read_back = read_back.map(|read_back| match read_back {
             wit::ReadBack::Sample(ways) => ReadBack::Sample(ways),
             wit::ReadBack::All => ReadBack::All,
         });
-        let archive = archive.map(|wit::ArchiveRule { backend, days }| (backend, days));
-        ReplicationPolicy { backends, copies, read_back, evict_with, pin, audit_days, archive }
+        let archive = archive.map(|wit::ArchiveRule { backend, days, moves }| ArchiveRule { backend, days, moves });
+        ReplicationPolicy { backends, copies, read_back, evict_with, pin, audit_days, archive, local_days }
     }
 }
 

@@ -74,6 +74,7 @@ impl Evictions {
             reason: match reason {
                 EvictionReason::Limit => wit::EvictionReason::Limit,
                 EvictionReason::MediumFull => wit::EvictionReason::MediumFull,
+                EvictionReason::Age => wit::EvictionReason::Age,
             },
             at: when,
         };

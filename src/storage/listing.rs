@@ -177,7 +177,7 @@ impl Storage {
         let source = self.shared.source(path.clone(), Some(0..0), offline, None);
         let directory = resolve(&source, &path).await?;
         let page = self.shared.entries(&source, directory, after, limit).await?;
-        self.shared.room.used(&root);
+        self.shared.used(&root);
         Ok(page)
     }
 }

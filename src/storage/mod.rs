@@ -59,8 +59,8 @@ pub use self::{
     names::{Expected, MAX_NAME_BYTES, NamePage, Named},
     options::{CacheConfig, OpenOptions, PinOptions, StoreOptions, Verification},
     outbox::{
-        Delivery, DeliveryState, OnDelivery, OutboxPage, ReadBack, Replica, Replication, ReplicationPolicy, Setback,
-        SyncOptions, SyncReport, Why,
+        ArchiveRule, Delivery, DeliveryState, OnDelivery, OutboxPage, ReadBack, Replica, Replication,
+        ReplicationPolicy, Setback, SyncOptions, SyncReport, Why,
     },
     pins::PinPage,
     push::{OnPushed, PushOptions, Pushed},

@@ -41,7 +41,7 @@ impl Storage {
             PinKind::Recursive => self.pin_all(&mut pin, &options).await?,
         }
         sweep::leave(open).await;
-        shared.room.used(cid);
+        shared.used(cid);
         Ok(pin)
     }
 
@@ -111,6 +111,9 @@ impl Storage {
     /// A root for a DAG that has none, and is all here.
     pub(super) async fn adopt(&self, cid: &Cid) -> Result<Root> {
         let shared = &self.shared;
+        if let Some(root) = shared.left(cid).await? {
+            return Ok(root);
+        }
         let block = one(shared.blocks.blocks(std::slice::from_ref(cid)).await?, cid)?;
         let Inspected { kind, size, .. } = inspect(&block)?;
         let modified = shared.clock.now();

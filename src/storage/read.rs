@@ -66,9 +66,9 @@ impl Reader {
         if pin && !whole {
             return Err(Error::InvalidArgument("to pin what is read, read the whole file".into()));
         }
-        shared.room.used(&root);
+        shared.used(&root);
         if cid != root {
-            shared.room.used(&cid);
+            shared.used(&cid);
         }
         let holds = [hold, Hold::new(&shared, cid.clone())];
         let reader = Reader { shared, cid, whole, pin, file, source, _holds: holds };
@@ -127,14 +127,14 @@ impl Reader {
         let (shared, cid, pin, size) = (self.shared.clone(), self.cid.clone(), self.pin, self.size());
         let settle = async move {
             let stored = shared.tier.root(&cid).await?;
-            let root = Root {
+            let root = shared.left(&cid).await?.unwrap_or_else(|| Root {
                 cid: cid.clone(),
                 filename: None,
                 size,
                 modified: shared.clock.now(),
                 profile: None,
                 kind: Some(EntryKind::File),
-            };
+            });
             let pin = pin && !stored.as_ref().is_some_and(|stored| stored.pinned);
             let commit = Commit {
                 set_roots: stored.is_none().then_some(root).into_iter().collect(),
@@ -147,7 +147,7 @@ impl Reader {
             };
             if pin || !commit.set_roots.is_empty() {
                 shared.blocks.commit(commit).await?;
-                shared.room.used(&cid);
+                shared.used(&cid);
             }
             Ok(())
         };

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     mem,
     rc::Rc,
 };
@@ -14,7 +14,7 @@ use super::{
     MAX_PAGE, Shared, Storage,
     collect::{CollectOptions, Collection},
     gate::Gate,
-    outbox::Notes,
+    outbox::Change,
     sweep,
 };
 use crate::{
@@ -50,6 +50,8 @@ pub enum EvictionReason {
     Limit,
     /// The medium had no more room: the browser's quota, or a full disk.
     MediumFull,
+    /// It was not used for as long as its policy says, and is kept elsewhere.
+    Age,
 }
 
 impl EvictionReason {
@@ -58,6 +60,7 @@ impl EvictionReason {
         match self {
             EvictionReason::Limit => "limit",
             EvictionReason::MediumFull => "medium-full",
+            EvictionReason::Age => "age",
         }
     }
 }
@@ -123,10 +126,10 @@ impl Default for Room {
     }
 }
 
-/// What was used, the last one at the end.
+/// What was used, and when; the last one at the end.
 #[derive(Default)]
 struct Uses {
-    cids: VecDeque<Cid>,
+    cids: VecDeque<(Cid, u64)>,
     /// How many at the end are not saved,
     unsaved: usize,
     /// or not in the order yet.
@@ -172,13 +175,12 @@ impl Room {
         self.littered.set(false);
     }
 
-    /// A root was stored or read.
-    pub fn used(&self, cid: &Cid) {
+    fn used(&self, cid: &Cid, now: u64) {
         let mut uses = self.uses.borrow_mut();
         if uses.cids.len() == MAX_USES {
             uses.cids.pop_front();
         }
-        uses.cids.push_back(cid.clone());
+        uses.cids.push_back((cid.clone(), now));
         uses.unsaved = (uses.unsaved + 1).min(MAX_USES);
         uses.unapplied = (uses.unapplied + 1).min(MAX_USES);
     }
@@ -208,6 +210,41 @@ impl Storage {
 }
 
 impl Shared {
+    /// A root was stored or read.
+    pub(super) fn used(&self, cid: &Cid) {
+        self.room.used(cid, self.clock.now());
+    }
+
+    /// When a root was used last, as far as that is remembered.
+    pub(super) async fn last_use(&self, cid: &Cid) -> Result<Option<u64>> {
+        let last = |uses: &[(Cid, u64)]| uses.iter().rev().find(|(used, _)| used == cid).map(|(_, when)| *when);
+        let here = last(self.room.uses.borrow_mut().cids.make_contiguous());
+        match here {
+            Some(when) => Ok(Some(when)),
+            None => Ok(last(&uses_in(self.tier.note(USES).await?))),
+        }
+    }
+
+    /// Has a root leave whose time has come, unless something keeps it, or its copies are too few.
+    pub(super) async fn demote(self: &Rc<Self>, cid: &Cid) -> Result<()> {
+        if self.leaves_at(cid).await?.is_none_or(|when| when > self.clock.now()) {
+            return Ok(());
+        }
+        let (shared, inner, cid) = (self.clone(), self.clone(), cid.clone());
+        let demote = async move {
+            let _watch = inner.relied.watch();
+            inner.let_pins_expire().await?;
+            if !inner.may_go(&inner.kept().await?, &cid) {
+                return Ok(());
+            }
+            let Some(stored) = inner.tier.root(&cid).await? else { return Ok(()) };
+            let Some(change) = inner.may_leave(&stored.root).await? else { return Ok(()) };
+            inner.leave(vec![stored], change, EvictionReason::Age).await
+        };
+        // Pins are set behind the same gate.
+        self.room.making.pass(async move { shared.roots.pass(demote).await }).await
+    }
+
     /// Sets the limits and the policy of the local tier.
     pub(super) fn configure_room(&self, config: &super::CacheConfig) -> Result<()> {
         self.room.configure(config.policy, config.high_water, config.low_water)
@@ -270,31 +307,11 @@ impl Shared {
         }
         let mut pass = Pass::default();
         while held > target {
-            let (victims, expect) = self.victims(&mut pass, held - target).await?;
+            let (victims, change) = self.victims(&mut pass, held - target).await?;
             if victims.is_empty() {
                 break;
             }
-            // Those that are gone are told, also if dropping their blocks fails after that.
-            let drop_roots = victims.iter().map(|stored| stored.root.cid.clone()).collect();
-            let dropped = match sweep::forget(self, Commit { drop_roots, expect, ..Commit::default() }).await {
-                // Copies of one of them were promised, or lost, at that moment.
-                Err(Error::Conflict { .. }) => continue,
-                done => done,
-            };
-            for StoredRoot { root, .. } in victims {
-                if self.tier.root(&root.cid).await?.is_some() {
-                    continue; // pinned in another tab at that moment
-                }
-                self.with_order(|order| order.evicted(&root.cid)).await?;
-                let evicted =
-                    Evicted { cid: root.cid, filename: root.filename, size: root.size, reason, when: self.clock.now() };
-                let mut so_far = self.room.evictions.get();
-                so_far.roots += 1;
-                self.room.evictions.set(so_far);
-                let listeners = self.room.listeners.borrow().clone();
-                listeners.iter().for_each(|tell| tell(&evicted));
-            }
-            dropped?;
+            self.leave(victims, change, reason).await?;
             held = self.tier.usage().await?.bytes;
         }
         let mut so_far = self.room.evictions.get();
@@ -302,6 +319,32 @@ impl Shared {
         self.room.evictions.set(so_far);
         self.save_order().await;
         Ok(())
+    }
+
+    /// Drops roots, whose promises allow it by this change.
+    async fn leave(self: &Rc<Self>, victims: Vec<StoredRoot>, change: Change, reason: EvictionReason) -> Result<()> {
+        // Those that are gone are told, also if dropping their blocks fails after that.
+        let drop_roots = victims.iter().map(|stored| stored.root.cid.clone()).collect();
+        let Change { notes, expect } = change;
+        let dropped = match sweep::forget(self, Commit { drop_roots, notes, expect, ..Commit::default() }).await {
+            // Copies of one of them were promised, or lost, at that moment.
+            Err(Error::Conflict { .. }) => return Ok(()),
+            done => done,
+        };
+        for StoredRoot { root, .. } in victims {
+            if self.tier.root(&root.cid).await?.is_some() {
+                continue; // pinned in another tab at that moment
+            }
+            self.with_order(|order| order.evicted(&root.cid)).await?;
+            let evicted =
+                Evicted { cid: root.cid, filename: root.filename, size: root.size, reason, when: self.clock.now() };
+            let mut so_far = self.room.evictions.get();
+            so_far.roots += 1;
+            self.room.evictions.set(so_far);
+            let listeners = self.room.listeners.borrow().clone();
+            listeners.iter().for_each(|tell| tell(&evicted));
+        }
+        dropped.map(drop)
     }
 
     /// What nothing reaches goes before what somebody stored.
@@ -317,35 +360,41 @@ impl Shared {
         }
     }
 
-    /// The next roots to go, of so many bytes together, and what must be so for that.
-    async fn victims(&self, pass: &mut Pass, bytes: u64) -> Result<(Vec<StoredRoot>, Notes)> {
+    /// What names and pins keep.
+    async fn kept(&self) -> Result<HashSet<Cid>> {
         let mut kept = self.named().await?;
         let mut after = None;
         loop {
             let page = self.tier.pins(after.as_ref(), MAX_PAGE).await?;
-            let Some(last) = page.last() else { break };
+            let Some(last) = page.last() else { return Ok(kept) };
             after = Some(last.cid.clone());
             kept.extend(page.iter().filter(|pin| pin.kind == PinKind::Recursive).map(|pin| pin.cid.clone()));
         }
-        let (mut victims, mut expect, mut found) = (Vec::new(), Vec::new(), 0);
+    }
+
+    fn may_go(&self, kept: &HashSet<Cid>, cid: &Cid) -> bool {
+        let relied = block::key(cid).is_some_and(|key| self.relied.spares(&key));
+        !relied && !kept.contains(cid) && !self.room.held.borrow().contains_key(cid)
+    }
+
+    /// The next roots to go, of so many bytes together, and what is noted and must be so for that.
+    async fn victims(&self, pass: &mut Pass, bytes: u64) -> Result<(Vec<StoredRoot>, Change)> {
+        let kept = self.kept().await?;
+        let (mut victims, mut change, mut found) = (Vec::new(), Change::default(), 0);
         while found < bytes && victims.len() < MAX_VICTIMS {
-            let may_go = |cid: &Cid| {
-                let relied = block::key(cid).is_some_and(|key| self.relied.spares(&key));
-                !relied && !kept.contains(cid) && !self.room.held.borrow().contains_key(cid)
-            };
+            let may_go = |cid: &Cid| self.may_go(&kept, cid);
             let Some(victim) = self.with_order(|order| order.victim(pass, may_go)).await? else { break };
-            let Some(promised) = self.may_leave(&victim).await? else { continue };
-            match self.tier.root(&victim).await? {
-                Some(stored) => {
-                    found += stored.root.size;
-                    expect.extend(promised);
-                    victims.push(stored);
-                }
+            let Some(stored) = self.tier.root(&victim).await? else {
                 // Deleted since.
-                None => self.with_order(|order| order.remove(&victim)).await?,
-            }
+                self.with_order(|order| order.remove(&victim)).await?;
+                continue;
+            };
+            let Some(promised) = self.may_leave(&stored.root).await? else { continue };
+            found += stored.root.size;
+            change.add(promised);
+            victims.push(stored);
         }
-        Ok((victims, expect))
+        Ok((victims, change))
     }
 
     /// The order, with all that has happened since it was looked at last.
@@ -359,7 +408,7 @@ impl Shared {
                 let uses = self.room.uses.borrow();
                 uses.cids.len().checked_sub(uses.unapplied).and_then(|at| uses.cids.get(at)).cloned()
             };
-            let Some(used) = next else { break };
+            let Some((used, _)) = next else { break };
             let stored = self.tier.root(&used).await?;
             if let (Some(stored), Some(order)) = (stored, self.room.order.borrow_mut().as_mut()) {
                 note_use(order, used, stored.root.size);
@@ -402,7 +451,7 @@ impl Shared {
         // Of those stored by somebody who noted no uses, the oldest first, and all before what was used since.
         unknown.sort_unstable_by_key(|(modified, _)| *modified);
         let used = uses_in(self.tier.note(USES).await?);
-        for cid in unknown.into_iter().map(|(_, cid)| cid).chain(used) {
+        for cid in unknown.into_iter().map(|(_, cid)| cid).chain(used.into_iter().map(|(cid, _)| cid)) {
             if let Some(size) = roots.get(&cid) {
                 note_use(&mut order, cid, *size);
             }
@@ -418,10 +467,10 @@ impl Shared {
         let _ = self.blocks.commit(Commit { notes, durability: Durability::Relaxed, ..Commit::default() }).await;
     }
 
-    /// Keeps what was used since, where there is a limit that makes it matter.
+    /// Keeps what was used since, where there is a limit, or another place to go to, that makes it matter.
     pub(super) async fn save_uses(&self) {
         let unsaved = mem::take(&mut self.room.uses.borrow_mut().unsaved);
-        if unsaved == 0 || self.blocks.disk_limit().is_none() {
+        if unsaved == 0 || (self.blocks.disk_limit().is_none() && self.backends().is_none()) {
             return;
         }
         let mut uses = uses_in(self.tier.note(USES).await.unwrap_or_default());
@@ -429,8 +478,8 @@ impl Shared {
             let here = &self.room.uses.borrow().cids;
             uses.extend(here.iter().skip(here.len().saturating_sub(unsaved)).cloned());
         }
-        let bytes: Vec<ByteVec> =
-            uses.iter().skip(uses.len().saturating_sub(MAX_USES)).map(|cid| cid.to_bytes().into()).collect();
+        let last = uses.iter().skip(uses.len().saturating_sub(MAX_USES));
+        let bytes: Vec<(ByteVec, u64)> = last.map(|(cid, when)| (cid.to_bytes().into(), *when)).collect();
         let notes = vec![(USES.to_owned(), Some(minicbor::to_vec(bytes).unwrap_or_default().into()))];
         let _ = self.blocks.commit(Commit { notes, durability: Durability::Relaxed, ..Commit::default() }).await;
     }
@@ -443,7 +492,7 @@ fn note_use(order: &mut Replacement<Cid>, cid: Cid, bytes: u64) {
     }
 }
 
-fn uses_in(note: Option<Bytes>) -> Vec<Cid> {
-    let cids: Vec<ByteVec> = note.and_then(|note| minicbor::decode(&note).ok()).unwrap_or_default();
-    cids.iter().filter_map(|cid| block::from_bytes(cid).ok()).collect()
+fn uses_in(note: Option<Bytes>) -> Vec<(Cid, u64)> {
+    let uses: Vec<(ByteVec, u64)> = note.and_then(|note| minicbor::decode(&note).ok()).unwrap_or_default();
+    uses.iter().filter_map(|(cid, when)| Some((block::from_bytes(cid).ok()?, *when))).collect()
 }

@@ -166,7 +166,7 @@ impl TreeWriter {
             kind: Some(EntryKind::Directory),
         };
         let done = work.intake.ahead.commit(writer::commit(shared, &options, &root).await?).await?;
-        shared.room.used(&cid);
+        shared.used(&cid);
         if work.spilled {
             // Directories as they were in between.
             shared.room.litter();

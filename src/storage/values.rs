@@ -85,7 +85,7 @@ impl Storage {
         };
         let open = sweep::enter(shared).await?;
         let done = shared.write(commit, async |commit| shared.blocks.commit(commit).await).await?;
-        shared.room.used(&cid);
+        shared.used(&cid);
         if pin && pending {
             self.pin(&cid, PinOptions { offline, ..PinOptions::default() }).await?;
         }
@@ -110,7 +110,7 @@ impl Storage {
         for name in &place.within {
             value = value.take(name).ok_or_else(|| Error::NotFound(path.clone()))?;
         }
-        shared.room.used(&root);
+        shared.used(&root);
         if source.session().is_some_and(|session| session.fetched().blocks > 0) {
             shared.room.litter();
         }

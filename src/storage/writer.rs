@@ -56,7 +56,7 @@ impl Writer {
         let root = root(&self.shared, &self.options, self.layout, built);
         let commit = commit(&self.shared, &self.options, &root).await?;
         let done = self.intake()?.ahead.commit(commit).await?;
-        self.shared.room.used(&root.cid);
+        self.shared.used(&root.cid);
         Ok(StoredRoot { root, pinned: done.pinned.first() == Some(&true) })
     }
 
@@ -128,6 +128,6 @@ async fn many_into(
         roots.push(root);
     }
     let pinned = intake.ahead.commit(all).await?.pinned;
-    roots.iter().for_each(|root| shared.room.used(&root.cid));
+    roots.iter().for_each(|root| shared.used(&root.cid));
     Ok(roots.into_iter().zip(pinned).map(|(root, pinned)| StoredRoot { root, pinned }).collect())
 }

@@ -19,7 +19,10 @@ use ipfs_kit_storage::{
     hash::CpuHasher,
     platform::native::{NativeDirectory, SystemClock},
     remote::Failure,
-    storage::{CacheConfig, DeliveryState, ReadBack, ReplicationPolicy, SyncOptions, SyncReport, ValueOptions, Why},
+    storage::{
+        ArchiveRule, CacheConfig, DeliveryState, EvictionReason, ReadBack, ReadOptions, ReplicationPolicy, SyncOptions,
+        SyncReport, ValueOptions, Why,
+    },
     tier::{MemoryTier, Tier, conformance::noise, pack::PackTier},
 };
 
@@ -39,6 +42,10 @@ struct World {
 
 fn to(names: &[&str]) -> ReplicationPolicy {
     ReplicationPolicy { backends: Some(names.iter().map(|name| (*name).to_owned()).collect()), ..Default::default() }
+}
+
+fn archive(backend: &str, days: u32) -> Option<ArchiveRule> {
+    Some(ArchiveRule { backend: backend.into(), days, moves: false })
 }
 
 fn storing(policy: ReplicationPolicy) -> StoreOptions {
@@ -214,8 +221,7 @@ fn the_queue_is_of_the_commit_that_stores() {
 fn names_that_no_backend_has_are_refused_before_anything_is_stored() {
     block_on(async {
         let world = world(ReplicationPolicy::default());
-        for policy in [to(&["one", "three"]), ReplicationPolicy { archive: Some(("three".into(), 1)), ..to(&["one"]) }]
-        {
+        for policy in [to(&["one", "three"]), ReplicationPolicy { archive: archive("three", 1), ..to(&["one"]) }] {
             let refused = world.storage.writer(storing(policy)).err();
             assert!(matches!(&refused, Some(Error::InvalidArgument(text)) if text.contains("three")), "{refused:?}");
         }
@@ -583,7 +589,7 @@ async fn evict(world: &World, cid: &Cid) {
     let held = world.tier.usage().await.unwrap().bytes;
     world.storage.configure_cache(CacheConfig { disk_bytes: Some(held + 50_000), ..Default::default() }).unwrap();
     let filler = StoreOptions { replicate: to(&[]), ..StoreOptions::default() };
-    world.storage.store(noise(999, 100_000), filler).await.unwrap();
+    world.storage.store(noise(held, 100_000), filler).await.unwrap();
     assert!(world.tier.root(cid).await.unwrap().is_none());
     world.storage.configure_cache(CacheConfig { disk_bytes: Some(u64::MAX), ..Default::default() }).unwrap();
 }
@@ -709,7 +715,7 @@ fn releasing_one_leaves_the_others_and_it_does_not_come_back() {
 #[test]
 fn the_archive_gets_it_when_it_is_old_enough() {
     block_on(async {
-        let world = world(ReplicationPolicy { archive: Some(("two".into(), 10)), audit_days: Some(0), ..to(&["one"]) });
+        let world = world(ReplicationPolicy { archive: archive("two", 10), audit_days: Some(0), ..to(&["one"]) });
         let cid = world.store(17, ReplicationPolicy::default()).await;
         let report = world.sync(0).await;
         assert_eq!((report.verified, report.next), (1, Some(1_000_000 + 10 * DAY)));
@@ -824,5 +830,169 @@ fn the_list_comes_in_pages() {
         assert_eq!(all.len(), 10);
         assert!(all.is_sorted());
         assert!(world.storage.outbox(None, 0).await.is_err());
+    });
+}
+
+#[test]
+fn what_has_left_is_read_from_its_copies_and_comes_back() {
+    block_on(async {
+        let world = world(to(&["one", "two"]));
+        let data = noise(40, 200_000);
+        let named = StoreOptions { filename: Some("model.bin".into()), ..storing(ReplicationPolicy::default()) };
+        let stored = world.storage.store(data.clone(), named).await.unwrap().root;
+        assert_eq!(world.sync(0).await.verified, 2);
+        evict(&world, &stored.cid).await;
+        // Offline, by the call's wish or the network's, it fails at once and says so.
+        let offline = ReadOptions { offline: true, ..ReadOptions::default() };
+        let refused = world.storage.reader(&stored.cid, offline).await.map(drop).unwrap_err();
+        assert!(matches!(refused, Error::NotAvailableOffline { reason: OfflineReason::Requested, .. }), "{refused}");
+        world.time.online.set(false);
+        let refused = world.storage.retrieve(&stored.cid).await.unwrap_err();
+        assert!(matches!(refused, Error::NotAvailableOffline { reason: OfflineReason::Disconnected, .. }), "{refused}");
+        world.time.online.set(true);
+        // What nobody has is told as such.
+        let nowhere = block::parse("bafkreigcfzeq3ksel6zpxjccpdacfxytkmip2j4mvpfevv4rt3o4zti5zy").unwrap();
+        let refused = world.storage.retrieve(&nowhere).await.unwrap_err();
+        assert!(matches!(refused, Error::NotAvailableOffline { reason: OfflineReason::NoRemotes, .. }), "{refused}");
+        let asked = world.shelves[1].asked.borrow().len();
+        // A range brings what it needs, and the whole file is the root that it was.
+        let mut reader = world.storage.reader(&stored.cid, ReadOptions::range(100_000, Some(10))).await.unwrap();
+        assert_eq!(reader.next().await.unwrap().unwrap(), data[100_000..100_010]);
+        assert!(reader.fetched().blocks < 20 && reader.fetched().remote == "one", "{:?}", reader.fetched());
+        drop(reader);
+        assert_eq!(world.tier.root(&stored.cid).await.unwrap(), None);
+        assert_eq!(world.storage.retrieve(&stored.cid).await.unwrap(), data);
+        assert_eq!(world.tier.root(&stored.cid).await.unwrap().unwrap().root, stored, "its name and its time as well");
+        assert_eq!(world.shelves[1].asked.borrow().len(), asked, "the first one had all of it");
+    });
+}
+
+#[test]
+fn a_copy_that_fails_a_reader_is_replaced_by_another_and_looked_at() {
+    block_on(async {
+        for (fault, waits) in [
+            (Mood::Garbles, false),
+            (Mood::Fails(Failure::NotFound), false),
+            (Mood::Fails(Failure::Unreachable("down".into())), true),
+            (Mood::Hangs, false),
+        ] {
+            let world = world(to(&["one", "two"]));
+            let data = noise(41, 200_000);
+            let cid = world.storage.store(data.clone(), small()).await.unwrap().root.cid;
+            assert_eq!(world.sync(0).await.verified, 2);
+            evict(&world, &cid).await;
+            world.shelves[0].reads.borrow_mut().extend(vec![fault.clone(); 40]);
+            assert_eq!(world.storage.retrieve(&cid).await.unwrap(), data, "{fault:?}");
+            assert_eq!(world.shelves[0].reads.borrow().len(), if waits { 37 } else { 39 }, "{fault:?}");
+            // One that lied or has lost it is read back before it counts on.
+            let doubted = matches!(fault, Mood::Garbles | Mood::Fails(Failure::NotFound));
+            let deliveries = world.storage.replication(&cid).await.unwrap().deliveries;
+            let proofs = deliveries.iter().filter(|delivery| delivery.state == DeliveryState::Stored);
+            assert_eq!(proofs.map(|delivery| &*delivery.backend).collect::<Vec<_>>(), ["one"][..doubted.into()]);
+            // With both of them gone it is unavailable, and who was asked is told.
+            evict(&world, &cid).await;
+            world.shelves.iter().for_each(|shelf| {
+                shelf.reads.borrow_mut().extend(vec![fault.clone(); 80]);
+            });
+            let Error::Unavailable { attempts, .. } = world.storage.retrieve(&cid).await.unwrap_err() else {
+                panic!("{fault:?}");
+            };
+            assert_eq!(attempts.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["one", "two"], "{fault:?}");
+            assert!(!world.storage.exists(&cid).await.unwrap());
+        }
+    });
+}
+
+#[test]
+fn what_is_not_used_leaves_by_itself_and_comes_back_when_it_is() {
+    block_on(async {
+        let policy = ReplicationPolicy { local_days: Some(10), audit_days: Some(0), ..to(&["one", "two"]) };
+        let mut world = world_of(
+            Rc::new(MemoryTier::new()),
+            policy,
+            Limits::default(),
+            Retries { silence: 5_000, ..Retries::default() },
+        );
+        let evicted = Rc::new(RefCell::new(Vec::new()));
+        let told = evicted.clone();
+        world.storage.on_evicted(Rc::new(move |gone| told.borrow_mut().push((gone.cid.clone(), gone.reason))));
+        let cid = world.store(42, ReplicationPolicy::default()).await;
+        let pinned = world.store(43, ReplicationPolicy { pin: Some(true), ..Default::default() }).await;
+        let report = world.sync(0).await;
+        assert_eq!((report.verified, report.next), (4, Some(1_000_000 + 10 * DAY)));
+        // Whoever reads it keeps it here, also over an opening.
+        world.past(6 * DAY);
+        world.storage.retrieve(&cid).await.unwrap();
+        world.storage.flush().await.unwrap();
+        world.again();
+        let told = evicted.clone();
+        world.storage.on_evicted(Rc::new(move |gone| told.borrow_mut().push((gone.cid.clone(), gone.reason))));
+        world.past(6 * DAY);
+        world.sync(0).await;
+        assert!(world.storage.exists(&cid).await.unwrap(), "it was read 6 days ago");
+        world.past(5 * DAY);
+        world.sync(0).await;
+        assert!(!world.storage.exists(&cid).await.unwrap(), "it was read 11 days ago");
+        assert!(world.storage.exists(&pinned).await.unwrap(), "it is pinned");
+        assert_eq!(*evicted.borrow(), [(cid.clone(), EvictionReason::Age)]);
+        assert_eq!(world.verified(&cid).await, ["one", "two"]);
+        // It comes back, and leaves again.
+        world.storage.retrieve(&cid).await.unwrap();
+        assert!(world.tier.root(&cid).await.unwrap().is_some());
+        world.past(10 * DAY);
+        world.sync(0).await;
+        assert!(world.tier.root(&cid).await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn with_0_days_it_leaves_when_it_is_proven_and_not_before() {
+    block_on(async {
+        let world = world(ReplicationPolicy { local_days: Some(0), ..to(&["one", "two"]) });
+        let cid = world.store(44, ReplicationPolicy::default()).await;
+        world.shelves[1].next_steps([Mood::Fails(Failure::Refused("no".into()))]);
+        let report = world.sync(0).await;
+        assert_eq!((report.verified, report.failed), (1, 1));
+        assert!(report.next.unwrap() > world.time.now.get(), "nobody is to call again at once");
+        assert!(world.storage.exists(&cid).await.unwrap(), "one copy of two");
+        world.storage.replicate(&cid, &to(&["two"])).await.unwrap();
+        assert_eq!(world.sync(0).await.verified, 1);
+        assert!(!world.storage.exists(&cid).await.unwrap());
+        assert_eq!(world.tier.usage().await.unwrap().bytes, 0, "its blocks as well");
+        // Another copy of it is made without bringing it back.
+        world.storage.release(&cid, Some("one")).await.unwrap();
+        assert_eq!(world.sync(0).await.removed, 1);
+        world.storage.replicate(&cid, &to(&["one"])).await.unwrap();
+        assert_eq!(world.sync(0).await.verified, 1);
+        assert_eq!(world.tier.usage().await.unwrap().bytes, 0);
+    });
+}
+
+#[test]
+fn it_moves_to_the_archive_when_the_copy_there_is_proven() {
+    block_on(async {
+        let archive = Some(ArchiveRule { backend: "two".into(), days: 10, moves: true });
+        let world = world(ReplicationPolicy { archive, local_days: Some(30), ..to(&["one"]) });
+        let cid = world.store(45, ReplicationPolicy::default()).await;
+        assert_eq!(world.sync(0).await.verified, 1);
+        world.past(10 * DAY);
+        // It says that it has it, and does not.
+        world.shelves[1].next_steps(vec![Mood::Forgets; 6]);
+        let report = world.sync(0).await;
+        assert_eq!((report.verified, report.removed, report.lost), (0, 0, 1));
+        assert_eq!(world.verified(&cid).await, ["one"]);
+        world.shelves[1].moods.take();
+        world.past(DAY);
+        let report = world.sync(0).await;
+        assert_eq!((report.verified, report.removed), (1, 1));
+        assert_eq!(world.verified(&cid).await, ["two"]);
+        assert_eq!(*world.shelves[0].removed.borrow(), std::slice::from_ref(&cid));
+        let replication = world.storage.replication(&cid).await.unwrap();
+        assert!(replication.is_replicated() && replication.wanted == Some(1) && replication.deliveries.is_empty());
+        // Then it is nowhere else, and is read from there.
+        world.past(20 * DAY);
+        world.sync(0).await;
+        assert!(!world.storage.exists(&cid).await.unwrap());
+        assert_eq!(world.storage.retrieve(&cid).await.unwrap(), noise(45, 200_000));
     });
 }

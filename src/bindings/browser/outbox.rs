@@ -14,7 +14,10 @@ use crate::{
     block,
     error::{Error, OfflineReason, Result},
     platform::browser::object,
-    storage::{Delivery, OutboxPage, ReadBack, Replica, Replication, ReplicationPolicy, SyncOptions, SyncReport, Why},
+    storage::{
+        ArchiveRule, Delivery, OutboxPage, ReadBack, Replica, Replication, ReplicationPolicy, SyncOptions, SyncReport,
+        Why,
+    },
 };
 
 #[wasm_bindgen]
@@ -80,7 +83,7 @@ pub fn policy(given: &Options, name: &str) -> Result<ReplicationPolicy> {
 }
 
 fn read_policy(value: JsValue) -> Result<ReplicationPolicy> {
-    let known = ["backends", "copies", "readBack", "evictWith", "pin", "auditDays", "archive"];
+    let known = ["backends", "copies", "readBack", "evictWith", "pin", "auditDays", "archive", "localDays"];
     let given = Options::known(value, &known)?;
     let whole = |name| given.number(name).map(|number| number.map(|number| number as u32));
     let read_back = |value: JsValue| match value.as_f64() {
@@ -89,9 +92,10 @@ fn read_policy(value: JsValue) -> Result<ReplicationPolicy> {
     };
     let archive = given.get("archive", "an object", |value| value.dyn_into::<Object>().ok())?;
     let archive = archive.map(|archive| {
-        let given = Options::known(archive.into(), &["backend", "days"])?;
+        let given = Options::known(archive.into(), &["backend", "days", "moves"])?;
         let missing = || Error::InvalidArgument("an archive has a backend and a number of days".into());
-        given.text("backend")?.zip(given.number("days")?).ok_or_else(missing)
+        let (backend, days) = given.text("backend")?.zip(given.number("days")?).ok_or_else(missing)?;
+        Ok(ArchiveRule { backend, days: days as u32, moves: given.flag("moves")?.unwrap_or_default() })
     });
     Ok(ReplicationPolicy {
         backends: given.get("backends", "a list of names", texts)?,
@@ -100,7 +104,8 @@ fn read_policy(value: JsValue) -> Result<ReplicationPolicy> {
         evict_with: whole("evictWith")?,
         pin: given.flag("pin")?,
         audit_days: whole("auditDays")?,
-        archive: archive.transpose()?.map(|(backend, days)| (backend, days as u32)),
+        archive: archive.transpose()?,
+        local_days: whole("localDays")?,
     })
 }
 

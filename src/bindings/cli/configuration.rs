@@ -7,7 +7,7 @@ use crate::{
     bindings::backends::{Bucket, Configured, Keeper},
     error::{Error, Result},
     platform::wasi::variable,
-    storage::{ReadBack, ReplicationPolicy},
+    storage::{ArchiveRule, ReadBack, ReplicationPolicy},
 };
 
 /// Backends, and the policy of the store.
@@ -81,13 +81,10 @@ fn policy(given: Value) -> Result<ReplicationPolicy> {
         copies: given.count("copies")?,
         read_back: given.take("readBack").map(read_back).transpose()?,
         evict_with: given.count("evictWith")?,
-        pin: match given.take("pin") {
-            None => None,
-            Some(Value::Bool(pin)) => Some(pin),
-            Some(other) => return Err(wrong(&format!("pin is true or false, not {other}"))),
-        },
+        pin: given.flag("pin")?,
         audit_days: given.count("auditDays")?,
         archive: given.take("archive").map(archive).transpose()?,
+        local_days: given.count("localDays")?,
     };
     given.end()?;
     Ok(policy)
@@ -99,9 +96,13 @@ fn read_back(given: Value) -> Result<ReadBack> {
     all.or(sample).ok_or_else(|| wrong(&format!("readBack is all or a number, not {given}")))
 }
 
-fn archive(given: Value) -> Result<(String, u32)> {
+fn archive(given: Value) -> Result<ArchiveRule> {
     let mut given = Fields::of(given, "the policy's archive")?;
-    let rule = (given.text("backend")?, given.count("days")?.ok_or_else(|| given.lacks("days"))?);
+    let rule = ArchiveRule {
+        backend: given.text("backend")?,
+        days: given.count("days")?.ok_or_else(|| given.lacks("days"))?,
+        moves: given.flag("moves")?.unwrap_or_default(),
+    };
     given.end()?;
     Ok(rule)
 }
@@ -181,6 +182,14 @@ impl Fields {
         };
         given.end()?;
         Ok(Endpoint { url, credentials })
+    }
+
+    fn flag(&mut self, name: &str) -> Result<Option<bool>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(other) => Err(wrong(&format!("{name} is true or false, not {other}"))),
+        }
     }
 
     fn number(&mut self, name: &str) -> Result<Option<u64>> {

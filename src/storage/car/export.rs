@@ -127,7 +127,7 @@ impl Storage {
         let size = before.len() as u64 + data + index.as_ref().map_or(0, Index::encoded_len);
         let written = header.len() as u64;
         before.extend(header);
-        paths.iter().for_each(|path| shared.room.used(path.cid()));
+        paths.iter().for_each(|path| shared.used(path.cid()));
         Ok(CarExporter {
             open: Some(open),
             _holds: holds,

@@ -368,7 +368,7 @@ async fn settle(storage: &Storage, pin: bool, work: &mut Work) -> Result<CarImpo
     // There may be blocks that no root reaches.
     shared.room.litter();
     let mut roots = roots.take();
-    roots.iter().filter(|root: &&CarRoot| root.whole).for_each(|root| shared.room.used(&root.cid));
+    roots.iter().filter(|root: &&CarRoot| root.whole).for_each(|root| shared.used(&root.cid));
     for cid in &work.written.roots {
         if roots.iter().all(|known| known.cid != *cid) {
             roots.push(CarRoot { cid: cid.clone(), whole: block::key(cid).is_none(), pinned: false });

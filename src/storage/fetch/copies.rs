@@ -57,7 +57,8 @@ impl Fetch {
         }
         self.look_up_copies().await?;
         let known = self.copies.known.borrow().clone();
-        let asked = |copy: &&Rc<CopySource>| copy.is_networked() != archives || (!archives && self.copies.archived.get());
+        let asked =
+            |copy: &&Rc<CopySource>| copy.is_networked() != archives || (!archives && self.copies.archived.get());
         let asked: Vec<_> = known.iter().filter(asked).collect();
         if asked.is_empty() {
             return Ok(false);
@@ -74,12 +75,7 @@ impl Fetch {
     }
 
     /// Asks one, again where that may help; none if it is of no use to this session any more.
-    async fn ask_copy(
-        &self,
-        backends: &Backends,
-        copy: &Rc<CopySource>,
-        wanted: &[Cid],
-    ) -> Result<Option<Vec<Block>>> {
+    async fn ask_copy(&self, backends: &Backends, copy: &Rc<CopySource>, wanted: &[Cid]) -> Result<Option<Vec<Block>>> {
         let mut failure = Failure::Unreachable("it failed lately, and is not asked for a while".into());
         for round in 0..ROUNDS {
             if copy.rests(self.shared.clock.now()) {
@@ -90,7 +86,7 @@ impl Fetch {
                 Err(Trouble::Here(error)) => return Err(error),
                 Err(Trouble::There(again)) => failure = again,
             }
-            if !failure.is_passing() {
+            if !failure.is_passing() || failure == Failure::Silent {
                 break;
             }
             backends.sleep(BACKOFF << round).await;

@@ -445,7 +445,8 @@ impl Fetch {
         let commit = Commit { blocks: blocks.clone(), durability, ahead: true, ..Commit::default() };
         let done = self.shared.write(commit, async |commit| self.shared.blocks.keep(commit).await).await?;
         let fresh = blocks.iter().zip(&done.held).filter(|(_, held)| !**held);
-        let (fresh, bytes) = fresh.fold((0, 0), |(count, sum), (block, _)| (count + 1, sum + block.bytes().len() as u64));
+        let (fresh, bytes) =
+            fresh.fold((0, 0), |(count, sum), (block, _)| (count + 1, sum + block.bytes().len() as u64));
         self.stored(Stored { blocks, fresh, bytes }, from);
         Ok(())
     }

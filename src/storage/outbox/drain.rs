@@ -68,7 +68,7 @@ struct Agenda {
     waiting: u64,
 }
 
-type Jobs = FuturesUnordered<LocalBoxFuture<'static, Result<Tally>>>;
+type Jobs = FuturesUnordered<LocalBoxFuture<'static, (Cid, Result<Tally>)>>;
 
 impl Storage {
     /// Does what is due for the backends: sends, reads back, removes. It may be called at any time, be dropped at any point,
@@ -98,8 +98,10 @@ impl Storage {
                 }
             };
             let woken = match future::select(pin!(next_of(&mut jobs)), pin!(tick)).await {
-                Either::Left((tally, _)) => {
+                Either::Left(((cid, tally), _)) => {
                     report.add(tally?);
+                    // What was proven may let it go from here, or from other backends.
+                    shared.tend(&cid).await?;
                     false
                 }
                 Either::Right(_) => true,
@@ -131,10 +133,11 @@ fn begin(shared: &Rc<Shared>, backends: &Rc<Backends>, agenda: &mut Agenda, jobs
             && let Some(slot) = member.slot()
         {
             let Some(busy) = ready.pop_front().and_then(|pair| Busy::new(shared, &pair)) else { continue };
+            let cid = busy.pair.cid.clone();
             let job = Job::new(shared, backends, member, busy, options.on_delivery.clone());
             jobs.push(Box::pin(async move {
                 let _slot = slot;
-                job.run().await
+                (cid, job.run().await)
             }));
         }
         if !ready.is_empty() && jobs.is_empty() {
@@ -144,7 +147,7 @@ fn begin(shared: &Rc<Shared>, backends: &Rc<Backends>, agenda: &mut Agenda, jobs
     }
 }
 
-async fn next_of(jobs: &mut Jobs) -> Result<Tally> {
+async fn next_of(jobs: &mut Jobs) -> (Cid, Result<Tally>) {
     match jobs.next().await {
         Some(ended) => ended,
         None => future::pending().await,
@@ -177,15 +180,21 @@ impl Shared {
         Ok(agenda)
     }
 
-    /// Queues what is due of the promises.
-    async fn look_after_all(&self) -> Result<()> {
+    /// Does what is due of a promise: copies move on, the local one leaves, and what is to be sent or read back is queued.
+    async fn tend(self: &Rc<Self>, cid: &Cid) -> Result<()> {
+        self.change(async || self.move_on(cid).await).await?;
+        self.demote(cid).await?;
+        self.change(async || self.look_after(cid).await).await
+    }
+
+    /// Does what is due of all.
+    async fn look_after_all(self: &Rc<Self>) -> Result<()> {
         let now = self.clock.now();
         for (name, note) in self.notes(record::policies()).await? {
             if Promise::decode(&name, &note)?.next <= now
                 && let Some(cid) = name.strip_prefix(record::policies())
             {
-                let cid = block::parse(cid)?;
-                self.change(async || self.look_after(&cid).await).await?;
+                self.tend(&block::parse(cid)?).await?;
             }
         }
         Ok(())

@@ -211,7 +211,10 @@ impl Job {
                 commit.durability = Durability::Relaxed;
             }
             if let (Some(copy), Some((promise, note))) = (copy, shared.promise(&pair.cid).await?) {
-                let next = promise.next.min(promise.rule.audit_at(copy.proven));
+                let mut next = promise.next.min(promise.rule.audit_at(copy.proven));
+                if promise.rule.moves_to.as_ref() == Some(&pair.backend) {
+                    next = copy.proven;
+                }
                 if next != promise.next {
                     let policy = record::policy(&pair.cid);
                     commit.expect.push((policy.clone(), Some(note)));

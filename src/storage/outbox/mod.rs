@@ -12,15 +12,12 @@ use std::{cell::RefCell, collections::HashSet, rc::Rc};
 
 use bytes::Bytes;
 
-pub(super) use self::{promise::Notes, source::CopySource};
+use self::record::{COPIES, Copy, OUTBOX, Pair, Promise, Stage, Work};
 pub use self::{
     drain::{OnDelivery, SyncOptions, SyncReport},
-    rule::{ReadBack, ReplicationPolicy},
+    rule::{ArchiveRule, ReadBack, ReplicationPolicy},
 };
-use self::{
-    promise::Change,
-    record::{COPIES, Copy, OUTBOX, Pair, Promise, Stage, Work},
-};
+pub(super) use self::{promise::Change, source::CopySource};
 use super::{MAX_PAGE, Shared, Storage};
 use crate::{
     backend::{Backends, Member},
@@ -189,7 +186,8 @@ impl Storage {
     /// once; [`Storage::sync`] removes them.
     pub async fn release(&self, cid: &Cid, backend: Option<&str>) -> Result<()> {
         let shared = &self.shared;
-        shared.change(async || shared.release(cid, backend).await).await
+        let released = |name: &str| backend.is_none_or(|backend| backend == name);
+        shared.change(async || shared.release(cid, released).await).await
     }
 
     /// Queues the copies of a root to be read back again, or those of all roots.

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use super::{
     Shared,
     record::{self, COPIES, Copy, NEVER, OUTBOX, Pair, Promise, Stage, Work},
-    rule::{ReplicationPolicy, Rule},
+    rule::{DAY, ReplicationPolicy, Rule},
 };
 use crate::{
     block::Cid,
     error::{Error, Result},
     storage::StoreOptions,
+    tier::Root,
 };
 
 pub type Notes = Vec<(String, Option<Bytes>)>;
@@ -29,6 +30,12 @@ impl Change {
     fn set(&mut self, name: String, now: Option<Bytes>, then: Option<Bytes>) {
         self.expect.push((name.clone(), now));
         self.notes.push((name, then));
+    }
+
+    /// Both at once, or none.
+    pub fn add(&mut self, other: Change) {
+        self.notes.extend(other.notes);
+        self.expect.extend(other.expect);
     }
 }
 
@@ -94,8 +101,9 @@ impl Shared {
             change.set(pair.work(), note, Some(next.encode()));
         }
         let since = earlier.as_ref().map_or(now, |(earlier, _)| earlier.since);
-        let next = rule.archive_at(since).min(earlier.as_ref().map_or(NEVER, |(earlier, _)| earlier.next));
-        let promise = Promise { since, rule, next }.encode();
+        let next = rule.archive_at(since).min(rule.leaves_at(now));
+        let next = next.min(earlier.as_ref().map_or(NEVER, |(earlier, _)| earlier.next));
+        let promise = Promise { since, rule, next, left: None }.encode();
         change.set(record::policy(cid), earlier.map(|(_, note)| note), Some(promise));
         Ok(change)
     }
@@ -126,8 +134,8 @@ impl Shared {
         work
     }
 
-    /// What has copies removed.
-    pub(super) async fn release(&self, cid: &Cid, backend: Option<&str>) -> Result<Change> {
+    /// What has the copies removed at some backends.
+    pub(super) async fn release(&self, cid: &Cid, released: impl Fn(&str) -> bool) -> Result<Change> {
         let mut change = Change::default();
         let mut names = HashSet::new();
         for prefix in [OUTBOX, COPIES] {
@@ -135,7 +143,7 @@ impl Shared {
                 names.insert(Pair::of(&note, prefix)?.backend);
             }
         }
-        names.retain(|name| backend.is_none_or(|backend| backend == name));
+        names.retain(|name| released(name));
         for name in &names {
             let pair = Pair::new(cid, name);
             let (note, copied) = (self.tier.note(&pair.work()).await?, self.tier.note(&pair.copy()).await?);
@@ -151,8 +159,9 @@ impl Shared {
         }
         if let Some((mut promise, note)) = self.promise(cid).await? {
             let rule = &mut promise.rule;
-            rule.backends.retain(|name| backend.is_some_and(|backend| backend != name));
-            rule.archive = rule.archive.take().filter(|(name, _)| backend.is_some_and(|backend| backend != name));
+            rule.backends.retain(|name| !released(name));
+            rule.archive = rule.archive.take().filter(|(name, _)| !released(name));
+            rule.moves_to = rule.moves_to.take().filter(|name| !released(name));
             let kept = !rule.backends.is_empty() || rule.archive.is_some();
             change.set(record::policy(cid), Some(note), kept.then(|| promise.encode()));
         }
@@ -174,11 +183,47 @@ impl Shared {
         Ok(change)
     }
 
-    /// What must be so for a root to leave this tier, by what was promised for it; none if it must stay.
-    pub(in crate::storage) async fn may_leave(&self, cid: &Cid) -> Result<Option<Notes>> {
-        let policy = record::policy(cid);
-        let Some((promise, note)) = self.promise(cid).await? else { return Ok(Some(vec![(policy, None)])) };
-        let mut expect = vec![(policy, Some(note))];
+    /// What has the copies removed at all backends but the archive that it moves to, once one is proven there.
+    pub(super) async fn move_on(&self, cid: &Cid) -> Result<Change> {
+        let nothing = Ok(Change::default());
+        let Some((Promise { rule, .. }, _)) = self.promise(cid).await? else { return nothing };
+        let Some(archive) = rule.moves_to.filter(|archive| rule.backends.iter().any(|name| name != archive)) else {
+            return nothing;
+        };
+        let pair = Pair::new(cid, &archive);
+        let (work, copied) = (self.tier.note(&pair.work()).await?, self.tier.note(&pair.copy()).await?);
+        if work.is_some() || copied.is_none() {
+            return nothing;
+        }
+        let mut change = self.release(cid, |name| name != archive).await?;
+        change.expect.extend([(pair.work(), None), (pair.copy(), copied)]);
+        Ok(change)
+    }
+
+    /// When the local copy of a root is to leave, by what was promised for it; none if that says nothing, or it is not here.
+    pub(in crate::storage) async fn leaves_at(&self, cid: &Cid) -> Result<Option<u64>> {
+        let Some((promise, _)) = self.promise(cid).await? else { return Ok(None) };
+        if promise.rule.local_days.is_none() || self.tier.root(cid).await?.is_none() {
+            return Ok(None);
+        }
+        let used = self.last_use(cid).await?.unwrap_or_default();
+        Ok(Some(promise.rule.leaves_at(promise.since.max(used))))
+    }
+
+    /// What a root was that has left by its promise.
+    pub(in crate::storage) async fn left(&self, cid: &Cid) -> Result<Option<Root>> {
+        let left = self.promise(cid).await?.and_then(|(promise, _)| promise.left);
+        left.map(|root| Root::decode(&root)).transpose()
+    }
+
+    /// What is noted, and must be so, when a root leaves this tier, by what was promised for it; none if it must stay.
+    pub(in crate::storage) async fn may_leave(&self, root: &Root) -> Result<Option<Change>> {
+        let cid = &root.cid;
+        let mut change = Change::default();
+        let Some((promise, note)) = self.promise(cid).await? else {
+            change.expect.push((record::policy(cid), None));
+            return Ok(Some(change));
+        };
         for (name, note) in self.notes(&record::all_of(OUTBOX, cid)).await? {
             // What is still to be sent is sent from here. What was given up is, too.
             if Work::decode(&name, &note)?.stage == Stage::Send {
@@ -187,8 +232,10 @@ impl Shared {
         }
         let copies = self.notes(&record::all_of(COPIES, cid)).await?;
         let enough = copies.len() >= promise.rule.spares_with();
-        expect.extend(copies.into_iter().map(|(name, note)| (name, Some(note))));
-        Ok(enough.then_some(expect))
+        change.expect.extend(copies.into_iter().map(|(name, note)| (name, Some(note))));
+        let left = Promise { left: Some(root.encode().into()), ..promise };
+        change.set(record::policy(cid), Some(note), Some(left.encode()));
+        Ok(enough.then_some(change))
     }
 
     /// Queues what is due of a promise: audits, the archive, and copies that are neither there nor queued.
@@ -217,11 +264,16 @@ impl Shared {
                         next = next.min(audit);
                     } else {
                         let queued = self.audit(&pair).await?;
-                        change.notes.extend(queued.notes);
-                        change.expect.extend(queued.expect);
+                        change.add(queued);
                     }
                 }
             }
+        }
+        if let Some(days) = promise.rule.local_days {
+            // One that could not leave is looked at again, and so is one that may have come back.
+            let again = now.saturating_add(DAY * u64::from(days.max(1)));
+            let leaves = self.leaves_at(cid).await?.filter(|when| *when > now);
+            next = next.min(leaves.unwrap_or(again));
         }
         promise.next = next;
         change.set(record::policy(cid), Some(note), Some(promise.encode()));

@@ -248,9 +248,12 @@ pub struct Promise {
     /// What.
     #[n(1)]
     pub rule: Rule,
-    /// When something of it is to be looked after next: an audit, or the archive.
+    /// When something of it is to be looked after next: an audit, the archive, or the local copy's leaving.
     #[n(2)]
     pub next: u64,
+    /// The record of the root, when it has left this tier.
+    #[n(3)]
+    pub left: Option<ByteVec>,
 }
 
 impl Promise {

@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 
 use crate::error::{Error, Result};
 
-const DAY: u64 = 24 * 60 * 60 * 1000;
+pub const DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// Ways from the root to a leaf that are read back of a copy, unless the policy says otherwise.
 const SAMPLE: u32 = 16;
@@ -43,8 +43,22 @@ pub struct ReplicationPolicy {
     pub pin: Option<bool>,
     /// Days after which copies are read back again, 0: never; by default 30.
     pub audit_days: Option<u32>,
-    /// Another backend that is to have a copy once it is so many days old.
-    pub archive: Option<(String, u32)>,
+    /// Another backend that is to have a copy once it is old enough.
+    pub archive: Option<ArchiveRule>,
+    /// Days after its last use when the local copy leaves by itself, where it may be evicted; by default it stays as long as
+    /// there is room.
+    pub local_days: Option<u32>,
+}
+
+/// A backend that is to have a copy later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveRule {
+    /// Its name.
+    pub backend: String,
+    /// Days after which it gets it.
+    pub days: u32,
+    /// Whether it is to be the only backend then: once the copy there is proven, the others are removed.
+    pub moves: bool,
 }
 
 impl ReplicationPolicy {
@@ -58,6 +72,7 @@ impl ReplicationPolicy {
             pin: self.pin.or(below.pin),
             audit_days: self.audit_days.or(below.audit_days),
             archive: self.archive.clone().or_else(|| below.archive.clone()),
+            local_days: self.local_days.or(below.local_days),
         }
     }
 
@@ -72,12 +87,17 @@ impl ReplicationPolicy {
         if backends.is_empty() && self.archive.is_none() {
             return Ok(None);
         }
+        let archive = self.archive.as_ref();
         let rule = Rule {
             copies: self.copies.unwrap_or(u32::MAX),
             read_back: self.read_back.unwrap_or(ReadBack::Sample(SAMPLE)),
             evict_with: self.evict_with,
             audit_days: self.audit_days.unwrap_or(AUDIT_DAYS),
-            archive: self.archive.clone().filter(|(name, _)| !backends.contains(name)),
+            archive: archive
+                .filter(|archive| !backends.contains(&archive.backend))
+                .map(|rule| (rule.backend.clone(), rule.days)),
+            moves_to: archive.filter(|archive| archive.moves).map(|archive| archive.backend.clone()),
+            local_days: self.local_days,
             backends,
         };
         rule.check()?;
@@ -100,6 +120,11 @@ pub struct Rule {
     pub audit_days: u32,
     #[n(5)]
     pub archive: Option<(String, u32)>,
+    /// Which of them is to be the only one when it has its copy.
+    #[n(6)]
+    pub moves_to: Option<String>,
+    #[n(7)]
+    pub local_days: Option<u32>,
 }
 
 impl Rule {
@@ -126,6 +151,7 @@ impl Rule {
                 self.backends.push(name.clone());
             }
         }
+        self.moves_to = self.moves_to.or_else(|| earlier.moves_to.clone());
         self.archive =
             self.archive.or_else(|| earlier.archive.clone()).filter(|(name, _)| !self.backends.contains(name));
         self
@@ -147,6 +173,11 @@ impl Rule {
             0 => super::record::NEVER,
             days => proven.saturating_add(u64::from(days) * DAY),
         }
+    }
+
+    /// When the local copy leaves that was used last then.
+    pub fn leaves_at(&self, used: u64) -> u64 {
+        self.local_days.map_or(super::record::NEVER, |days| used.saturating_add(u64::from(days) * DAY))
     }
 
     /// When the archive is to have it.
@@ -200,11 +231,12 @@ mod tests {
     fn who_was_to_have_a_copy_still_is() {
         let earlier = ReplicationPolicy {
             backends: to(&["a"]),
-            archive: Some(("cold".into(), 3)),
+            archive: Some(ArchiveRule { backend: "cold".into(), days: 3, moves: true }),
             ..ReplicationPolicy::default()
         };
         let later = ReplicationPolicy { backends: to(&["b", "cold"]), ..ReplicationPolicy::default() };
         let rule = later.rule().unwrap().unwrap().after(&earlier.rule().unwrap().unwrap());
         assert_eq!((rule.backends, rule.archive), (vec!["b".into(), "cold".into(), "a".into()], None));
+        assert_eq!(rule.moves_to, Some("cold".into()));
     }
 }

@@ -186,8 +186,16 @@ export interface ReplicationPolicy {
   pin?: boolean;
   /** Days after which copies are read back again; 0: never. Default: 30. */
   auditDays?: number;
-  /** Another backend that is to have a copy when it is so many days old. */
-  archive?: { backend: string; days: number };
+  /**
+   * Another backend that is to have a copy when it is so many days old. `moves`: it is to be the only one then; once the copy
+   * there is proven, the others are removed.
+   */
+  archive?: { backend: string; days: number; moves?: boolean };
+  /**
+   * Days after its last use when the local copy leaves by itself, where it may be evicted: with enough proven copies, and
+   * unless it is pinned. What is read again comes back from them. Default: it stays as long as there is room.
+   */
+  localDays?: number;
 }
 
 /** A root on its way to a backend. */
@@ -506,7 +514,7 @@ export interface Evicted {
   /** Bytes of the file. What it shared with others stays. */
   size: number;
   /** The configured limit was near, or the browser had no more room. */
-  reason: 'limit' | 'medium-full';
+  reason: 'limit' | 'medium-full' | 'age';
   /** When: milliseconds since the Unix epoch. */
   at: number;
 }

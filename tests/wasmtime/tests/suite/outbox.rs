@@ -43,6 +43,7 @@ fn to(names: &[&str]) -> ReplicationPolicy {
         pin: None,
         audit_days: None,
         archive: None,
+        local_days: None,
     }
 }
 
