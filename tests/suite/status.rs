@@ -117,12 +117,12 @@ fn without_a_network_nobody_is_asked() {
             assert_eq!(found.evidence, format!("not asked: {reason}"));
             assert_eq!((shelf.probed.get(), found.checked), (0, 0));
         }
-        // That there are no remotes is no reason.
+        // That there are no remotes is no reason, and what backends keep can be read.
         let clock = Rc::new(Time { online: Rc::new(Cell::new(true)), ..Time::default() });
         let shelf = Shelf::new("alone", &clock);
         let storage = storage(vec![shelf], clock.clone(), clock, OpenOptions::default());
         let status = storage.backend_status().await;
-        assert_eq!(status.local_only, Some(OfflineReason::NoRemotes));
+        assert_eq!(status.local_only, None);
         assert_eq!(status.backends[1].state, BackendState::Available);
     });
 }

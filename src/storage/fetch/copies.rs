@@ -50,7 +50,7 @@ impl Copies {
 
 impl Fetch {
     /// Asks copies for some of what is missing, from the first on: those on the IPFS network, or archives. Whether one gave it.
-    pub(super) async fn from_copies(&self, missing: &[Cid], archives: bool) -> Result<bool> {
+    pub(super) async fn ask_copies(&self, missing: &[Cid], archives: bool) -> Result<bool> {
         let Some(backends) = self.shared.backends() else { return Ok(false) };
         if self.shared.backends_offline(backends).is_some() {
             return Ok(false);

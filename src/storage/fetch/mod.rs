@@ -280,14 +280,14 @@ impl Fetch {
             self.open.replace(Some(open));
         }
         let flow = self.flow.take();
-        if flow.is_none() && self.from_copies(&missing, false).await? {
+        if flow.is_none() && self.ask_copies(&missing, false).await? {
             return Ok(());
         }
-        let (error, cid) = match self.from_remotes(flow, &missing).await {
+        let (error, cid) = match self.ask_remotes(flow, &missing).await {
             Err(error @ (Error::Unavailable { .. } | Error::NotAvailableOffline { .. })) => (error, missing.first()),
             done => return done,
         };
-        if self.from_copies(&missing, true).await? {
+        if self.ask_copies(&missing, true).await? {
             return Ok(());
         }
         // Who was asked since is told as well.
@@ -304,7 +304,7 @@ impl Fetch {
     }
 
     /// The same, of the remotes.
-    async fn from_remotes(&self, flow: Option<Flow>, missing: &[Cid]) -> Result<()> {
+    async fn ask_remotes(&self, flow: Option<Flow>, missing: &[Cid]) -> Result<()> {
         let Some(first) = missing.first().cloned() else { return Ok(()) };
         let Some(remotes) = &self.remotes else {
             return Err(Error::NotAvailableOffline { cid: first, reason: OfflineReason::NoRemotes });

@@ -10,7 +10,7 @@ use wasmtime_host_tests::{
     plain, random_bytes,
     types::{
         Archive, Backend, Bucket, BucketLayout, Credentials, Endpoint, Error, Keeper, OfflineReason, OpenOptions,
-        ReadBack, ReplicationPolicy,
+        ReadBack, ReplicationPolicy, StoreOptions,
     },
 };
 
@@ -32,6 +32,20 @@ fn bucket(url: &str, prefix: &str, secret: &str) -> Keeper {
         secret_key: secret.into(),
         session_token: None,
     })
+}
+
+fn cold(archive: &Counterpart) -> Archive {
+    let endpoint = |path: &str, token: &str| Endpoint {
+        url: format!("{}{path}", archive.url),
+        credentials: Some(Credentials::Bearer(token.into())),
+    };
+    Archive {
+        upload: endpoint("/upload", "uploads-known-to-tests"),
+        by_put: false,
+        pins: endpoint("", "pins-known-to-tests"),
+        gateway: archive.url.clone(),
+        origins: Vec::new(),
+    }
 }
 
 fn to(names: &[&str]) -> ReplicationPolicy {
@@ -56,21 +70,10 @@ fn open(folder: &Path, access: Access, backends: Vec<Backend>, policy: Replicati
 fn what_is_stored_goes_to_each_backend_and_is_read_back() {
     let (node, s3, archive) = (Counterpart::rpc(), Counterpart::s3(), Counterpart::archive());
     let folder = TempDir::new().unwrap();
-    let endpoint = |path: &str, token: &str| Endpoint {
-        url: format!("{}{path}", archive.url),
-        credentials: Some(Credentials::Bearer(token.into())),
-    };
-    let cold = Archive {
-        upload: endpoint("/upload", "uploads-known-to-tests"),
-        by_put: false,
-        pins: endpoint("", "pins-known-to-tests"),
-        gateway: archive.url.clone(),
-        origins: Vec::new(),
-    };
     let backends = vec![
         backend("node", Keeper::Kubo(node.url.clone())),
         backend("bucket", bucket(&s3.url, "component/", SECRET)),
-        backend("cold", Keeper::Archive(cold)),
+        backend("cold", Keeper::Archive(cold(&archive))),
     ];
     let policy = to(&["node", "bucket", "cold"]);
     let mut plugin = open(folder.path(), Access::Granted, backends.clone(), policy.clone());
@@ -95,6 +98,31 @@ fn what_is_stored_goes_to_each_backend_and_is_read_back() {
     plugin.release_copies(&stored.cid, None).unwrap();
     assert_eq!(plugin.sync(0).unwrap().removed, 3);
     assert_eq!(plugin.replication(&stored.cid).unwrap().replicas, []);
+}
+
+#[test]
+fn what_has_left_comes_back_from_where_it_is_kept() {
+    let (node, s3, archive) = (Counterpart::rpc(), Counterpart::s3(), Counterpart::archive());
+    let folder = TempDir::new().unwrap();
+    let backends = vec![
+        backend("node", Keeper::Kubo(node.url.clone())),
+        backend("bucket", bucket(&s3.url, "away/", SECRET)),
+        backend("cold", Keeper::Archive(cold(&archive))),
+    ];
+    let mut plugin = open(folder.path(), Access::Granted, backends, to(&[]));
+    for (seed, name) in [(2, "node"), (3, "bucket"), (4, "cold")] {
+        let data = random_bytes(seed, 5 * MIB);
+        let replicate = ReplicationPolicy { local_days: Some(0), ..to(&[name]) };
+        let options = StoreOptions { filename: Some(name.into()), replicate: Some(replicate), ..plain() };
+        let stored = plugin.store(&data, &options).unwrap();
+        let report = plugin.sync(60_000).unwrap();
+        assert_eq!((report.verified, report.failed, report.waiting), (1, 0, 0), "{name}: {report:?}");
+        assert!(!plugin.exists(&stored.cid).unwrap(), "{name}: it has left");
+        assert_eq!(plugin.retrieve(&stored.cid).unwrap(), data, "{name}");
+        assert!(plugin.exists(&stored.cid).unwrap());
+        let listed = plugin.list();
+        assert!(listed.iter().any(|file| file.cid == stored.cid && file.filename.as_deref() == Some(name)), "{name}");
+    }
 }
 
 #[test]
