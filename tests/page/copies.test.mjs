@@ -97,6 +97,43 @@ test('a bucket is filled by presigned URLs alone, and a page that is loaded anew
   for (const { key } of asked) assert.ok(key === 'page/probe' || key.startsWith(`page/${cid}.`), key);
 });
 
+test('what leaves by age, and moves to the archive, comes back when it is read', async () => {
+  await archive.put('/-/ways', { token: TOKENS.pins });
+  const page = await harness.page();
+  await page.exposeFunction('presigned', signing());
+  await ready(page);
+  const found = await page.evaluate(async ([url, token]) => {
+    const policy = { backends: ['bucket'], localDays: 0 };
+    const backends = [bucket(), cold(url, token)];
+    globalThis.storage = await kit.openStorage({ name: 'moves', backends, policy, autoSync: false });
+    const data = noise(5_000_000, 9);
+    const told = [];
+    storage.onEvicted(({ cid, filename, reason }) => told.push({ cid, filename, reason }));
+    const { cid } = await storage.store(data, { filename: 'model.bin' });
+    const first = await storage.sync();
+    const left = !(await storage.exists(cid));
+    const here = await storage.retrieve(cid).then((bytes) => bytes.every((byte, at) => byte === data[at]) && bytes.length);
+    const names = [];
+    for await (const file of storage.ls()) names.push(file.filename);
+    await storage.replicate(cid, { archive: { backend: 'cold', days: 0, moves: true } });
+    const second = await storage.sync({ wait: 30_000 });
+    const { replicated, replicas } = await storage.replication(cid);
+    const gone = !(await storage.exists(cid));
+    const again = await storage.retrieve(cid).then((bytes) => bytes.every((byte, at) => byte === data[at]) && bytes.length);
+    await storage.release(cid);
+    await storage.sync();
+    storage.close();
+    return { cid, told, first, left, here, names, second, replicated, replicas, gone, again };
+  }, [archive.url, TOKENS.pins]);
+  const eviction = { cid: found.cid, filename: 'model.bin', reason: 'age' };
+  assert.deepEqual([found.first.verified, found.left, found.here], [1, true, 5_000_000]);
+  assert.deepEqual(found.names, ['model.bin'], 'it has its name again');
+  assert.deepEqual([found.second.verified, found.second.removed, found.replicated], [1, 1, true], JSON.stringify(found.second));
+  assert.deepEqual(found.replicas.map(({ backend }) => backend), ['cold'], 'the bucket has none any more');
+  assert.deepEqual([found.gone, found.again], [true, 5_000_000]);
+  assert.deepEqual(found.told, [eviction, eviction]);
+});
+
 test('who does not sign is a failure in passing, whatever it throws, and says nothing of the copies', async () => {
   const page = await harness.page();
   await page.exposeFunction('presigned', signing());
