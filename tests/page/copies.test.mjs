@@ -53,7 +53,7 @@ test('a bucket is filled by presigned URLs alone, and a page that is loaded anew
   await ready(page);
   const cid = await page.evaluate(async () => {
     const policy = { backends: ['bucket'], readBack: 'all' };
-    globalThis.storage = await kit.openStorage({ name: 's3', backends: [bucket({ bytesPerSecond: 8_000_000 })], policy });
+    globalThis.storage = await kit.openStorage({ name: 's3', backends: [bucket({ bytesPerSecond: 1_000_000 })], policy });
     const { cid } = await storage.store(noise(10_000_000, 1));
     await until(cid, ({ deliveries }) => deliveries[0]?.sent > 8_000_000);
     return cid;
