@@ -125,11 +125,15 @@ def _component(path: Path) -> Component:
 
 
 def _plain(value: Any) -> Any:
-    """Records as dicts. A variant that is returned is an error, always."""
+    """Records as dicts. A variant that is returned is an error, but for what went wrong with a delivery."""
     if isinstance(value, Record):
         return {name.replace("-", "_"): _plain(field) for name, field in vars(value).items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(_plain(item) for item in value)
+    if isinstance(value, Variant) and value.tag in ("here", "there"):
+        return {value.tag: value.payload}
     if isinstance(value, Variant):
         return from_wit(value.tag, _plain(value.payload))
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 from wasmtime.component import Record, Variant
 
 from . import config as settings
+from .backends import Access, access
+from .backends import policy as policy_of
 from .client import Client
 from .component import LOCAL, REMOTE, find, record
 from .errors import (
@@ -60,7 +62,8 @@ class IPFSKitStorage:
         XDG_CACHE_HOME), or in ~/.cache/ipfs_accelerate. The store is opened by the first call that needs it.
 
         `config["remotes"]` are addresses of those who may have what is not held here, as README's "Remotes" says;
-        without it those of IPFS_KIT_REMOTES. Other settings in it are for the caller. `force_fallback`,
+        without it those of IPFS_KIT_REMOTES. `config["backends"]` are who keep copies, and `config["policy"]` says where
+        copies of what is stored are to be, as in `docs/operating.md`. Other settings in it are for the caller. `force_fallback`,
         `enable_ipfs_kit=False` and IPFS_KIT_DISABLE=1 keep the storage local: neither a remote nor `ipfs_kit_client` is
         asked then.
         """
@@ -69,26 +72,32 @@ class IPFSKitStorage:
         self.enable_ipfs_kit = enable_ipfs_kit and not self.force_fallback
         self.deps = deps
         self.storage = None
-        remotes = settings.remotes(self.config) if self.enable_ipfs_kit else ()
+        self._access = access(settings.remotes(self.config), self.config) if self.enable_ipfs_kit else Access()
         self.ipfs_kit_client = ipfs_kit_client if self.enable_ipfs_kit else None
         #: True: nobody but this store is asked for anything.
-        self.using_fallback = not remotes and self.ipfs_kit_client is None
-        find(REMOTE if remotes else LOCAL)
+        self.using_fallback = not self._access and self.ipfs_kit_client is None
+        find(REMOTE if self._access else LOCAL)
         self.cache_dir: Path = settings.writable_cache_dir(cache_dir)
-        self._remotes = remotes
         self._client = Client(self.ipfs_kit_client) if self.ipfs_kit_client is not None else None
         self._store = acquire(self.cache_dir)
         self._end = weakref.finalize(self, release, self._store)
         self._cache_memory_mb, self._cache_disk_mb, self._cache_eviction_policy = 100, 1024, "lru"
 
-    def store(self, data: bytes | str | Path, filename: str | None = None, pin: bool = False) -> str:
+    def store(
+        self,
+        data: bytes | str | Path,
+        filename: str | None = None,
+        pin: bool = False,
+        *,
+        policy: Mapping[str, Any] | None = None,
+    ) -> str:
         """Stores a file; its CID. Bytes are stored as they are, text as UTF-8, also text that looks like a path; the
         file at a `Path` is read in pieces, so that it may be of any size.
 
         On return it survives a power cut. A `Path` that cannot be read raises OSError. `pin=False` leaves an earlier
-        pin.
+        pin. `policy` lies over `config["policy"]`: the copies that it wants are queued with what is stored.
         """
-        options = record(filename=filename, pin=pin, layout=None, replicate=None)
+        options = record(filename=filename, pin=pin, layout=None, replicate=policy_of(policy))
         if isinstance(data, Path):
             with open(data, "rb") as file:
                 return self._opened().write(iter(lambda: file.read(PIECE), b""), options)["cid"]
@@ -109,14 +118,14 @@ class IPFSKitStorage:
         except _ABSENT as error:
             logger.info("%s", error)
         except UnsupportedError:
-            if self._opened().call("stat", self._cid(cid), not self._remotes)["kind"] != "value":
+            if self._opened().call("stat", self._cid(cid), not self._access)["kind"] != "value":
                 raise
             return self._json(cid)
         return self._from_client(cid)
 
     def stream(self, cid: str) -> Iterator[bytes]:
         """A file as `retrieve` has it, in pieces of at most 64 KiB, and raising where that returns none."""
-        options = record(offset=0, length=None, offline=not self._remotes, pin=False)
+        options = record(offset=0, length=None, offline=not self._access, pin=False)
         return self._opened().read(self._cid(cid), options)
 
     def exists(self, cid: str) -> bool:
@@ -134,7 +143,7 @@ class IPFSKitStorage:
     def pin(self, cid: str) -> bool:
         """Keeps a file, or all that is below a CID, from making room. What of it is not held here is fetched; False if
         it cannot be had."""
-        offline = not self._remotes
+        offline = not self._access
         options = record(kind="recursive", name=None, labels=[], expires=None, offline=offline)
         return self._done("pin", self._cid(cid), options)
 
@@ -168,17 +177,20 @@ class IPFSKitStorage:
     def get_backend_status(self) -> dict[str, Any]:
         """The state of the backends, as booleans; and with their evidence in `store`, which is WIT's `status`."""
         status = self._opened().call("backend-status")
-        states = {backend["name"]: backend["state"] for backend in status["backends"]}
+        states = {(backend["role"], backend["kind"]): False for backend in status["backends"]}
+        for backend in status["backends"]:
+            states[backend["role"], backend["kind"]] |= backend["state"] in ("available", "degraded")
+        kept = {kind: states.get(("backend", kind), False) for kind in ("kubo", "cluster", "s3", "archive")}
         available = self.is_available()
         return {
             "ipfs_kit_available": available,
             "using_fallback": self.using_fallback,
             "cache_dir": str(self.cache_dir),
             "backends": {
-                "local": states.get("local") in ("available", "degraded"),
-                "ipfs": available,
-                "s3": False,
-                "filecoin": False,
+                "local": any(works for (role, _), works in states.items() if role == "local"),
+                "ipfs": available or kept["kubo"] or kept["cluster"],
+                "s3": kept["s3"],
+                "filecoin": kept["archive"],
             },
             "store": status,
         }
@@ -234,6 +246,42 @@ class IPFSKitStorage:
             return old
         return self._tell_client("get_service_config", _service_name(model_id)) or None
 
+    def sync(self, wait: float = 0) -> dict[str, Any]:
+        """Does what is due for the backends: sends, reads back, removes, and lets go of what is to leave. What becomes due
+        within `wait` seconds is waited for. Nothing else does it, so call it after storing, or now and then.
+
+        How many bytes were `sent`, copies `verified`, `lost`, `removed`, deliveries `failed` and `waiting`, when the `next`
+        is due, in milliseconds since the Unix epoch, and `offline`: why nobody was asked, if so.
+        """
+        return self._opened().sync(int(wait * 1000))
+
+    def replication(self, cid: str) -> dict[str, Any]:
+        """Where a root stands: whether it is `replicated`, how many copies are `wanted`, the `replicas` that were read back,
+        with the evidence, and the `deliveries` that are still to be done."""
+        return self._opened().function("outbox", "replication-of", self._cid(cid))
+
+    def outbox(self) -> Iterator[dict[str, Any]]:
+        """All that is still to be done for the backends, and what was given up."""
+        after = None
+        while True:
+            page = self._opened().function("outbox", "list-outbox", after, 1000)
+            yield from page["deliveries"]
+            after = page["next"]
+            if after is None:
+                return
+
+    def replicate(self, cid: str, policy: Mapping[str, Any] | None = None) -> None:
+        """Queues a root for the backends of a policy, laid over `config["policy"]`. What was given up is tried again."""
+        self._opened().function("outbox", "replicate", self._cid(cid), policy_of(policy or {}))
+
+    def release(self, cid: str, backend: str | None = None) -> None:
+        """Has the copies of a root removed, at one backend or at all. They count no more at once; `sync` removes them."""
+        self._opened().function("outbox", "release", self._cid(cid), backend)
+
+    def audit(self, cid: str | None = None) -> None:
+        """Queues the copies of a root, or of all, to be read back again."""
+        self._opened().function("outbox", "audit", None if cid is None else self._cid(cid))
+
     def import_legacy(self) -> dict[str, str]:
         """Imports the files of the old cache that are in the cache directory, and stay there; the CIDs of its keys.
 
@@ -263,7 +311,7 @@ class IPFSKitStorage:
         """The store, with this storage's remotes."""
         if not self._end.alive:
             raise CancelledError("the storage was closed: make another")
-        self._store.allow(self._remotes)
+        self._store.allow(self._access)
         return self._store
 
     def _cid(self, text: str) -> str:
@@ -290,7 +338,7 @@ class IPFSKitStorage:
     def _entries(self, path: str) -> Iterator[dict[str, Any]]:
         after = None
         while True:
-            page = self._opened().call("list-files", path, after, 1000, not self._remotes)
+            page = self._opened().call("list-files", path, after, 1000, not self._access)
             yield from page["files"]
             after = page["next"]
             if after is None:
@@ -310,7 +358,7 @@ class IPFSKitStorage:
 
     def _json(self, cid: str) -> bytes:
         """A value as JSON."""
-        return self._opened().function("values", "get-value", cid, "dag-json", not self._remotes)["bytes"]
+        return self._opened().function("values", "get-value", cid, "dag-json", not self._access)["bytes"]
 
     def _register(self, model_id: str, service: dict[str, Any]) -> None:
         store, name = self._opened(), _SERVICE + model_id

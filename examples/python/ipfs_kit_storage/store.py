@@ -18,6 +18,7 @@ from typing import Any
 from wasmtime import WasmtimeError
 from wasmtime.component import ResourceAny
 
+from .backends import Access
 from .component import LOCAL, REMOTE, Instance, check_fork, find, forked, record
 from .config import STORE
 from .errors import InvalidArgumentError, IoError, LockedError
@@ -45,7 +46,7 @@ class Store:
         self.users = 0
         self.legacy = LegacyCache(self)
         self._lock = threading.RLock()
-        self._remotes: tuple[str, ...] = ()
+        self._access = Access()
         self._instance: Instance | None = None
         self._handle: ResourceAny | None = None
         # Files being read or written: without them the store would not be given up.
@@ -69,27 +70,34 @@ class Store:
 
     def write(self, pieces: Iterable[bytes], options: Any) -> dict[str, Any]:
         """Stores one file of any size, of pieces of any size; what is told of it."""
-        with self._resource("create-writer", options) as (instance, writer):
+        with self._resource("storage", "[method]handle.create-writer", options) as (instance, writer):
             for piece in pieces:
                 for start in range(0, len(piece), PIECE):
-                    self._on(instance, "[method]writer.write", writer, piece[start : start + PIECE])
-            return self._on(instance, "[method]writer.finish", writer)
+                    self._on(instance, "storage", "[method]writer.write", writer, piece[start : start + PIECE])
+            return self._on(instance, "storage", "[method]writer.finish", writer)
 
     def read(self, path: str, options: Any) -> Iterator[bytes]:
         """A file of any size, piece by piece, each verified."""
-        with self._resource("open-reader", path, options) as (instance, reader):
-            while piece := self._on(instance, "[method]reader.read", reader, PIECE):
+        with self._resource("storage", "[method]handle.open-reader", path, options) as (instance, reader):
+            while piece := self._on(instance, "storage", "[method]reader.read", reader, PIECE):
                 yield piece
 
-    def allow(self, remotes: tuple[str, ...]) -> None:
-        """Has the store ask these remotes. One that is open without any is opened anew for it."""
+    def sync(self, milliseconds: int) -> dict[str, Any]:
+        """Does what is due for the backends, step by step; what was done."""
+        with self._resource("outbox", "sync", milliseconds) as (instance, draining):
+            while self._on(instance, "outbox", "[method]draining.step", draining) is not None:
+                pass
+            return self._on(instance, "outbox", "[method]draining.report", draining)
+
+    def allow(self, access: Access) -> None:
+        """Has the store ask these remotes, and give to these backends. One that is open without any is opened anew for it."""
         with self._lock:
-            if not remotes or remotes == self._remotes:
+            if not access or access == self._access:
                 return
-            if self._remotes:
+            if self._access:
                 raise InvalidArgumentError(
-                    f"invalid argument: {self.cache_dir} is in use in this process with other remotes: "
-                    f"{', '.join(self._remotes)}; close that storage first, or give both the same"
+                    f"invalid argument: {self.cache_dir} is in use in this process with other remotes or backends: "
+                    f"{self._access}; close that storage first, or give both the same"
                 )
             if self._under_way:
                 raise LockedError(
@@ -98,7 +106,7 @@ class Store:
                 )
             find(REMOTE)
             self._close()
-            self._remotes = remotes
+            self._access = access
 
     def close(self) -> None:
         """Gives the store up: another process may open it. The next call opens it again."""
@@ -123,7 +131,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         # What is in the cache directory beside the store, an old cache perhaps, can be read, and is never changed.
         folders = {"/store": (folder, True), "/cache": (self.cache_dir, False)}
-        instance = Instance(REMOTE if self._remotes else LOCAL, folders)
+        instance = Instance(REMOTE if self._access else LOCAL, folders)
         until = time.monotonic() + self._patience
         # Who has waited in vain is told at once from then on.
         self._patience = 0.0
@@ -132,10 +140,10 @@ class Store:
                 directory="/store",
                 take_over=self._take_over,
                 force_fallback=False,
-                remotes=list(self._remotes),
+                remotes=list(self._access.remotes),
                 remote_timeout=None,
-                backends=[],
-                policy=None,
+                backends=list(self._access.backends),
+                policy=self._access.policy,
                 layout=None,
                 durability=None,
                 verification=None,
@@ -190,19 +198,19 @@ class Store:
         self._instance = self._handle = None
         self._under_way.clear()
 
-    def _on(self, instance: Instance, name: str, resource: ResourceAny, *args: Any) -> Any:
+    def _on(self, instance: Instance, interface: str, name: str, resource: ResourceAny, *args: Any) -> Any:
         check_fork()
         with self._lock:
             if instance is not self._instance:
                 raise IoError(
                     "the host failed: the store was closed while a file was being read or written; begin again"
                 )
-            return self._call(instance, "storage", name, resource, *args)
+            return self._call(instance, interface, name, resource, *args)
 
     @contextmanager
-    def _resource(self, name: str, *args: Any) -> Iterator[tuple[Instance, ResourceAny]]:
+    def _resource(self, interface: str, name: str, *args: Any) -> Iterator[tuple[Instance, ResourceAny]]:
         with self._lock:
-            resource = self.call(name, *args)
+            resource = self.function(interface, name, *args)
             instance, _ = self._opened()
             self._under_way.add(resource)
         try:
