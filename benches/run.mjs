@@ -1,4 +1,4 @@
-// `./x bench [--quick] [wasi] [browser] [opfs] [fetch] [keeping] [trees]`: what was built against the best of its kind, or a store of many
+// `./x bench [--quick] [wasi] [browser] [opfs] [fetch] [copies] [keeping] [trees]`: what was built against the best of its kind, or a store of many
 // blocks against one of few, side by side on the same data.
 
 import { existsSync } from 'node:fs';
@@ -7,12 +7,13 @@ import { join } from 'node:path';
 import { ROOT, makeData } from './common.mjs';
 import { wasi } from './wasi.mjs';
 import { browser } from './browser.mjs';
+import { copies } from './copies.mjs';
 import { fetching } from './fetch.mjs';
 import { opfs } from './opfs.mjs';
 import { keeping } from './keeping.mjs';
 import { trees } from './trees.mjs';
 
-const PARTS = { wasi, browser, opfs, fetch: fetching, keeping, trees };
+const PARTS = { wasi, browser, opfs, fetch: fetching, copies, keeping, trees };
 
 const args = process.argv.slice(2);
 const repetitions = args.includes('--quick') ? 1 : 3;

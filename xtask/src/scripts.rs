@@ -23,7 +23,7 @@ pub fn serve(args: &[OsString]) -> Result<()> {
     run(command(tools::node()?).arg("xtask/src/serve.mjs").args(args))
 }
 
-/// `./x bench [--quick] [wasi] [browser] [opfs] [fetch] [keeping] [trees]`.
+/// `./x bench [--quick] [wasi] [browser] [opfs] [fetch] [copies] [keeping] [trees]`.
 pub fn bench(args: &[OsString]) -> Result<()> {
     node("benches/run.mjs", args)
 }
