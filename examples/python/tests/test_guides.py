@@ -29,10 +29,13 @@ def run(tmp_path, monkeypatch):
 
 class TestGuides:
     def test_python(self, run):
-        use, in_place = programs("python.md")
+        use, copies, in_place = programs("python.md")
         printed = run(use)
         assert "models/model.bin 5000000 False" in printed
         assert "{'engine': 'vllm', 'launch_args': {'--tp': 2}}" in printed
+        # Nobody is there to keep them: they wait, and why is told.
+        printed = run(copies.replace("wait=60", "wait=0"))
+        assert re.search(f"^{HELLO} home queued .*'failures': 1.*\nFalse$", printed, re.M), printed
         assert run(in_place) == ""
 
     def test_other_hosts(self, run):

@@ -4,8 +4,8 @@ import json
 import subprocess
 
 import pytest
-
 from conftest import REPOSITORY, pattern
+
 from ipfs_kit_storage import InvalidArgumentError, IPFSKitStorage, NotAvailableOfflineError
 
 SECRET = "known to tests"
