@@ -242,7 +242,7 @@ fn what_a_cluster_says_of_other_roots_is_no_success() {
         let sample = Rc::new(conformance::leaf(70, 1_000).await);
         let put = async |state| cluster.put(&mut Feed::new(sample.clone(), sample.root.clone()), state).await;
         let sent = put(None).await.unwrap().state;
-        for body in ["", "{}", "[]", "\"yes\"", r#"{"cid":"bafkqaaa"}"#] {
+        for body in ["", "{}", "[]", "\"yes\"", r#"{"cid":"bafkqaaa"}"#, r#"[{"cid":"bafkqaaa"}]"#] {
             proxy.fault(json!({ "name": "status", "status": 200, "body": body, "method": "POST" }));
             for state in [None, Some(&sent)] {
                 let told = put(state).await;

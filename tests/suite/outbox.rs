@@ -513,6 +513,38 @@ fn a_proof_that_could_not_be_made_changes_nothing() {
 }
 
 #[test]
+fn a_long_proof_goes_on_where_it_was_broken_off() {
+    block_on(async {
+        let mut world = world(ReplicationPolicy { read_back: Some(ReadBack::All), ..to(&["one"]) });
+        let data = noise(21, 40 << 20);
+        let cid = world.storage.store(data, StoreOptions::default()).await.unwrap().root.cid;
+        let blocks = world.blocks(&cid).await;
+        let noted = Rc::new(Cell::new(0));
+        let told = noted.clone();
+        let on_delivery: ipfs_kit_storage::storage::OnDelivery = Rc::new(move |_, _, delivery| {
+            told.set(told.get() + usize::from(delivery.is_some_and(|one| one.state == DeliveryState::Stored)));
+        });
+        let sync = world.storage.sync(SyncOptions { wait: 0, on_delivery: Some(on_delivery) });
+        // Said to be stored; and then some of it read back.
+        let seen = poll_fn(|context| {
+            context.waker().wake_by_ref();
+            if noted.get() > 1 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        assert!(matches!(future::select(Box::pin(sync), seen).await, future::Either::Right(_)), "it was to be cut off");
+        let before = world.shelves[0].asked.borrow().len();
+        world.again();
+        assert_eq!(world.sync(0).await.verified, 1);
+        let asked = world.shelves[0].asked.borrow().clone();
+        let (leaves, again) = (asked[before..].iter().collect::<HashSet<_>>(), &asked[..before]);
+        let twice = again.iter().filter(|cid| cid.codec() == 0x55 && leaves.contains(cid)).count();
+        assert!(before > 8 && twice <= 8, "{twice} of {before} leaves were read again");
+        let replica = world.storage.replicas(&cid).await.unwrap().remove(0);
+        assert_eq!((replica.all, replica.read.0), (true, blocks as u64));
+        assert!(replica.read.1 > 40 << 20, "{} bytes", replica.read.1);
+    });
+}
+
+#[test]
 fn copies_are_read_back_again_when_their_evidence_is_old() {
     block_on(async {
         let world = world(ReplicationPolicy { audit_days: Some(7), ..to(&["one", "two"]) });
