@@ -1028,3 +1028,39 @@ fn it_moves_to_the_archive_when_the_copy_there_is_proven() {
         assert_eq!(world.storage.retrieve(&cid).await.unwrap(), noise(45, 200_000));
     });
 }
+
+#[test]
+fn what_is_still_to_be_sent_stays_though_enough_have_it() {
+    block_on(async {
+        let policy = ReplicationPolicy { evict_with: Some(1), local_days: Some(0), ..to(&["one", "two"]) };
+        let world = world(policy);
+        let cid = world.store(46, ReplicationPolicy::default()).await;
+        world.shelves[1].next_steps([Mood::Fails(Failure::Refused("no".into()))]);
+        let report = world.sync(0).await;
+        assert_eq!((report.verified, report.failed), (1, 1));
+        world.past(2 * DAY);
+        world.sync(0).await;
+        assert!(world.storage.exists(&cid).await.unwrap(), "it was given up, and may be tried again");
+        world.storage.release(&cid, Some("two")).await.unwrap();
+        world.past(2 * DAY);
+        world.sync(0).await;
+        assert!(!world.storage.exists(&cid).await.unwrap());
+    });
+}
+
+#[test]
+fn it_stays_when_copies_are_released_until_there_are_too_few() {
+    block_on(async {
+        let policy = ReplicationPolicy { evict_with: Some(2), local_days: Some(1), ..to(&["one", "two"]) };
+        let world = world(policy);
+        let cid = world.store(47, ReplicationPolicy::default()).await;
+        assert_eq!(world.sync(0).await.verified, 2);
+        world.storage.release(&cid, Some("one")).await.unwrap();
+        assert_eq!(world.sync(0).await.removed, 1);
+        for _ in 0..3 {
+            world.past(2 * DAY);
+            world.sync(0).await;
+            assert!(world.storage.exists(&cid).await.unwrap(), "nothing is to be sent, and one copy is not two");
+        }
+    });
+}
