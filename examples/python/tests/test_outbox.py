@@ -47,7 +47,7 @@ def bucket(url):
     return {"kind": "s3", "name": "bucket", "endpoint": url, "region": "us-east-1", "bucket": "copies", **keys}
 
 
-def opened(folder, backends, **policy):
+def opened(folder, backends, /, **policy):
     config = {"backends": backends, "policy": {"readBack": "all", **policy}}
     return IPFSKitStorage(cache_dir=str(folder), config=config)
 
