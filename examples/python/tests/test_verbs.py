@@ -335,9 +335,9 @@ def test_a_directory_is_listed_and_not_retrieved(storage):
     store = storage._opened()
     metadata = record(mode=None, mtime=None)
     options = record(filename="site", pin=False, layout=None, replicate=None)
-    with store._resource("create-tree", options) as (instance, tree):
-        store._on(instance, "[method]tree-writer.file", tree, "docs/a.txt", b"hello world", metadata)
-        root = store._on(instance, "[method]tree-writer.finish", tree)["cid"]
+    with store._resource("storage", "[method]handle.create-tree", options) as (instance, tree):
+        store._on(instance, "storage", "[method]tree-writer.file", tree, "docs/a.txt", b"hello world", metadata)
+        root = store._on(instance, "storage", "[method]tree-writer.finish", tree)["cid"]
     assert [file["filename"] for file in storage.list_files(f"{root}/docs")] == ["a.txt"]
     assert storage.retrieve(f"{root}/docs/a.txt") == b"hello world"
     with pytest.raises(UnsupportedError):
